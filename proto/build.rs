@@ -1,0 +1,22 @@
+//! Generates the Rust side of the gRPC contract. protox reads the `.proto` files, so no `protoc` is needed.
+
+const SERVICES: [&str; 3] = [
+    "portcullis/identity/v1/users.proto",
+    "portcullis/identity/v1/sessions.proto",
+    "portcullis/identity/v1/trust.proto",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=portcullis");
+    let descriptors = protox::compile(SERVICES, ["."])?;
+    tonic_prost_build::configure()
+        // A message that may hold a password or a token must not print it by accident.
+        .skip_debug([
+            ".portcullis.identity.v1.CreateUserRequest",
+            ".portcullis.identity.v1.UpdateUserRequest",
+            ".portcullis.identity.v1.CreateSessionRequest",
+            ".portcullis.identity.v1.CreateSessionResponse",
+        ])
+        .compile_fds(descriptors)?;
+    Ok(())
+}

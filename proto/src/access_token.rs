@@ -1,0 +1,242 @@
+//! What an access token says, and when it is to be believed.
+//!
+//! An access token is a JWS (RFC 7515) of the type `at+jwt` (RFC 9068), signed with Ed25519 (RFC 8037). The
+//! gateway and identity-service check it by the same function, [`verify`]. Checking proves what the token says;
+//! whether its session has ended meanwhile, and which rights its user has, only the database knows.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The only audience, exactly as FastAPI Users writes it: a list of one.
+pub const AUDIENCE: &str = "fastapi-users:auth";
+/// The `typ` of the header (RFC 9068 section 2.1).
+pub const TYPE: &str = "at+jwt";
+/// The name of the signature algorithm in the header and in a JWK (RFC 8037 section 3.1).
+pub const ALGORITHM: &str = "EdDSA";
+/// How far the clocks of issuer and verifier may be apart.
+pub const LEEWAY: Duration = Duration::from_secs(5);
+/// No token is good for longer than this, whatever it says; it bounds what a stolen signing key can mint.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// A longer token, in bytes, is refused before it is parsed.
+pub const MAX_LENGTH: usize = 4096;
+
+/// The header, and nothing else: another name in it (`crit`, `jku`, `jwk`, `x5u`, `x5c`, `b64` …) is refused,
+/// since it would say how to treat the token and we would not obey (RFC 7515 section 4.1.11, RFC 8725).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    kid: String,
+}
+
+/// What an access token says (RFC 9068 section 2.2). It holds no e-mail address and no right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued the token.
+    pub iss: String,
+    /// For whom it was issued: `[AUDIENCE]`.
+    pub aud: Vec<String>,
+    /// The id of the user.
+    pub sub: Uuid,
+    /// The id of the session that the token belongs to and ends with.
+    pub sid: Uuid,
+    /// The user's revocation counter when the token was issued; a token with a lower one than the user's has ended.
+    pub epoch: i64,
+    /// When it was issued, in seconds since 1970.
+    pub iat: u64,
+    /// When it expires, in seconds since 1970.
+    pub exp: u64,
+    /// The token's own id.
+    pub jti: Uuid,
+}
+
+/// Why a token is not believed. For the log; a caller is only told that he is not authenticated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is longer than [`MAX_LENGTH`].
+    #[error("the token is longer than {MAX_LENGTH} bytes")]
+    TooLong,
+    /// It is not a JWS with a header as we write it.
+    #[error("the header is not that of an access token")]
+    Header,
+    /// No key of the issuer has this `kid`.
+    #[error("the key {kid:?} is not known")]
+    UnknownKey {
+        /// The `kid` of the header, cut to 64 characters.
+        kid: String,
+    },
+    /// The signature, the issuer or the form of a claim is wrong.
+    #[error("the token is invalid: {0}")]
+    Invalid(String),
+    /// It has expired.
+    #[error("the token has expired")]
+    Expired,
+    /// The audience is not exactly `[AUDIENCE]`.
+    #[error("the audience is not exactly the one expected")]
+    Audience,
+    /// It was issued in the future.
+    #[error("the token was issued in the future")]
+    IssuedInFuture,
+    /// It lives longer than [`MAX_LIFETIME`].
+    #[error("the token's lifetime is longer than any that is issued")]
+    Lifetime,
+}
+
+/// Checks an access token.
+///
+/// `key_of` gives the public key with a `kid`; `now` is the wall clock.
+///
+/// # Errors
+/// [`Refusal`] says which check failed first.
+pub fn verify(
+    now: SystemTime,
+    token: &str,
+    issuer: &str,
+    key_of: impl FnOnce(&str) -> Option<DecodingKey>,
+) -> Result<Claims, Refusal> {
+    if token.len() > MAX_LENGTH {
+        return Err(Refusal::TooLong);
+    }
+    let header = read_header(token).ok_or(Refusal::Header)?;
+    let key = key_of(&header.kid).ok_or_else(|| Refusal::UnknownKey {
+        kid: header.kid.chars().take(64).collect(),
+    })?;
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation(issuer))
+        .map_err(|error| Refusal::Invalid(error.to_string()))?
+        .claims;
+    check_claims(now, &claims)?;
+    Ok(claims)
+}
+
+/// The header, if the token has one that is exactly as we write it.
+fn read_header(token: &str) -> Option<Header> {
+    let (encoded, _) = token.split_once('.')?;
+    let json = URL_SAFE_NO_PAD.decode(encoded).ok()?;
+    let header: Header = serde_json::from_slice(&json).ok()?;
+    (header.alg == ALGORITHM && header.typ == TYPE).then_some(header)
+}
+
+/// What the library is asked to check: signature, issuer, audience, presence. Times are checked by us.
+fn validation(issuer: &str) -> Validation {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.leeway = LEEWAY.as_secs();
+    validation.validate_exp = false; // by check_claims, against the caller's clock
+    validation.validate_nbf = true; // only foreign tokens have one
+    validation
+}
+
+/// What the library does not check: the expiry against our own clock, one audience, an `iat` that is past, and a lifetime that we would issue.
+fn check_claims(now: SystemTime, claims: &Claims) -> Result<(), Refusal> {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if claims.aud != [AUDIENCE] {
+        return Err(Refusal::Audience);
+    }
+    if claims.exp.saturating_add(LEEWAY.as_secs()) <= now {
+        return Err(Refusal::Expired);
+    }
+    if claims.iat > now + LEEWAY.as_secs() {
+        return Err(Refusal::IssuedInFuture);
+    }
+    if claims.exp.saturating_sub(claims.iat) > MAX_LIFETIME.as_secs() {
+        return Err(Refusal::Lifetime);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn claims(iat: u64, exp: u64) -> Claims {
+        Claims {
+            iss: "https://id.example".into(),
+            aud: vec![AUDIENCE.into()],
+            sub: Uuid::nil(),
+            sid: Uuid::nil(),
+            epoch: 1,
+            iat,
+            exp,
+            jti: Uuid::nil(),
+        }
+    }
+
+    fn check(claims: &Claims) -> Result<(), Refusal> {
+        check_claims(UNIX_EPOCH + Duration::from_secs(NOW), claims)
+    }
+
+    #[test]
+    fn a_token_is_good_until_five_seconds_after_its_expiry() {
+        assert_eq!(check(&claims(NOW - 60, NOW + 1)), Ok(()));
+        assert_eq!(check(&claims(NOW - 60, NOW - 4)), Ok(()));
+        assert_eq!(check(&claims(NOW - 60, NOW - 5)), Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn a_token_from_the_future_is_refused_beyond_the_leeway() {
+        assert_eq!(check(&claims(NOW + 5, NOW + 60)), Ok(()));
+        assert_eq!(check(&claims(NOW + 6, NOW + 60)), Err(Refusal::IssuedInFuture));
+    }
+
+    #[test]
+    fn a_token_that_lives_longer_than_a_day_is_refused() {
+        assert_eq!(check(&claims(NOW, NOW + 86_400)), Ok(()));
+        assert_eq!(check(&claims(NOW, NOW + 86_401)), Err(Refusal::Lifetime));
+    }
+
+    #[test]
+    fn the_audience_must_be_exactly_one_and_ours() {
+        for audience in [
+            vec![],
+            vec!["other".into()],
+            vec![AUDIENCE.into(), "other".into()],
+        ] {
+            let token = Claims {
+                aud: audience,
+                ..claims(NOW, NOW + 60)
+            };
+            assert_eq!(check(&token), Err(Refusal::Audience));
+        }
+    }
+
+    fn refusal(token: &str) -> Refusal {
+        verify(SystemTime::now(), token, "https://id.example", |_| None).unwrap_err()
+    }
+
+    #[test]
+    fn a_header_with_any_other_name_in_it_is_refused_before_a_key_is_looked_for() {
+        for header in [
+            r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","crit":["exp"]}"#,
+            r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","jku":"https://evil.example"}"#,
+            r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","b64":false}"#,
+            r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","kid":"k"}"#,
+            r#"{"alg":"none","typ":"at+jwt","kid":"k"}"#,
+            r#"{"alg":"HS256","typ":"at+jwt","kid":"k"}"#,
+            r#"{"alg":"EdDSA","typ":"JWT","kid":"k"}"#,
+            r#"{"alg":"EdDSA","typ":"at+jwt"}"#,
+        ] {
+            let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
+            assert_eq!(refusal(&token), Refusal::Header, "{header}");
+        }
+        let good = r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k"}"#;
+        let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(good));
+        assert_eq!(refusal(&token), Refusal::UnknownKey { kid: "k".into() });
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_token_without_a_key(text in "[ -~]{0,200}") {
+            let _: Refusal = refusal(&text);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the gateway and identity-service must agree on, and nothing else.
+//!
+//! - [`v1`]: the gRPC contract, generated from `portcullis/identity/v1/*.proto`
+//! - [`reason`]: the closed set of reasons for which a call fails
+//! - [`access_token`]: what an access token says, and when it is to be believed
+
+pub mod access_token;
+pub mod reason;
+
+/// The generated messages, clients and servers of the package `portcullis.identity.v1`.
+#[expect(
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+pub mod v1 {
+    tonic::include_proto!("portcullis.identity.v1");
+}

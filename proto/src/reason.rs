@@ -1,0 +1,82 @@
+//! The closed set of reasons for which a call of identity-service fails.
+//!
+//! A reason travels as the `reason` of a `google.rpc.ErrorInfo` with the domain [`DOMAIN`]; which gRPC code
+//! goes with it is decided in identity-service's `status.rs`, which HTTP answer in the gateway's `failure.rs`.
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "portcullis";
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// Why a call failed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Reason] = &[$(Reason::$variant,)*];
+
+            /// The name that goes over the wire.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$variant => $name,)*
+                }
+            }
+
+            /// The reason with this name; `None` for a name of another domain or a later version.
+            #[must_use]
+            pub fn parse(name: &str) -> Option<Reason> {
+                match name {
+                    $($name => Some(Reason::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A field is malformed; the `BadRequest` says which and why.
+    InvalidRequest = "INVALID_REQUEST",
+    /// The password breaks a rule for new passwords; the `BadRequest` says which.
+    PasswordRefused = "PASSWORD_REFUSED",
+    /// Another user has this e-mail address.
+    EmailTaken = "EMAIL_TAKEN",
+    /// The id chosen for a new user is in use.
+    UserIdTaken = "USER_ID_TAKEN",
+    /// No user with this e-mail address and password may log in.
+    BadCredentials = "BAD_CREDENTIALS",
+    /// There is no access token, or it names nobody: malformed, expired, of an ended session, of a deleted or
+    /// inactive user.
+    Unauthenticated = "UNAUTHENTICATED",
+    /// The caller is known and is not a superuser.
+    SuperuserRequired = "SUPERUSER_REQUIRED",
+    /// There is no such user.
+    UserNotFound = "USER_NOT_FOUND",
+    /// The caller has no such session.
+    SessionNotFound = "SESSION_NOT_FOUND",
+    /// More passwords wait to be hashed than can be hashed soon; the `RetryInfo` says when to try again.
+    Overloaded = "OVERLOADED",
+    /// The database could not be asked, or did not answer in time. Whether a write happened is unknown.
+    DatabaseUnavailable = "DATABASE_UNAVAILABLE",
+    /// The call's deadline passed. Whether a write happened is unknown.
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
+    /// A fault of identity-service; its log says which.
+    Internal = "INTERNAL",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn every_reason_is_read_back_from_its_name() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+        }
+        assert_eq!(Reason::parse("SOMETHING_ELSE"), None);
+    }
+}
