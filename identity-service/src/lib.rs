@@ -1,1 +1,127 @@
+//! identity-service owns users, credentials, sessions and signing keys in Postgres, and speaks gRPC.
+//!
+//! A slice is a folder: `grpc.rs` only translates, `mod.rs` acts, `model.rs` is the pure domain, `store.rs` has the
+//! SQL.
+//!
+//! - [`config`], [`telemetry`], [`database`]: what a process needs before it does anything
+//! - [`error`]: why an action fails; [`status`]: what a caller is told of it
+//! - [`users`]: register, read, update, delete, list
+//! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
+//! - [`sessions`]: log in, log out
+//! - [`trust`]: the signing keys, and who is believed
+//! - [`server`]: all of it behind one port
+//! - [`commands`]: the command line
 
+pub mod config;
+pub mod telemetry;
+
+pub mod database;
+pub mod error;
+pub mod status;
+
+pub mod credentials;
+pub mod sessions;
+pub mod trust;
+pub mod users;
+
+pub mod server;
+
+pub mod commands;
+mod schema;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use config::{Config, CredentialsConfig};
+use credentials::Hasher;
+use database::Database;
+use error::{Error, Result};
+use sessions::Sessions;
+use trust::Trust;
+use users::Users;
+
+/// How long to wait before the database is tried again at start.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Everything that a running process has.
+pub struct App {
+    /// The database.
+    pub database: Database,
+    /// The signing keys.
+    pub trust: Arc<Trust>,
+    /// The users.
+    pub users: Users,
+    /// The sessions.
+    pub sessions: Sessions,
+}
+
+/// Prepares the database, and serves the gRPC API until `shutdown`.
+///
+/// # Errors
+/// When the database holds what this configuration cannot use, or the listener fails. A database that is not
+/// there is waited for.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let mut shutdown = Box::pin(shutdown);
+    let app = tokio::select! {
+        app = start(config) => app?,
+        () = &mut shutdown => return Ok(()),
+    };
+    info!(address = %listener.local_addr()?, "ready");
+    server::run(app, listener, shutdown).await?;
+    Ok(())
+}
+
+async fn start(config: Config) -> anyhow::Result<App> {
+    let database = Database::new(config.database.settings, config.database.pool_size);
+    until_available(|| migrate(&database)).await?;
+    let load = || Trust::load(&database, &config.key_encryption_key, &config.issuer);
+    let trust = Arc::new(until_available(load).await?);
+    let CredentialsConfig {
+        pepper,
+        bcrypt_cost,
+        hash_threads,
+        rules,
+    } = config.credentials;
+    let hasher = Arc::new(Hasher::start(pepper, bcrypt_cost, hash_threads)?);
+    let users = Users::new(database.clone(), hasher.clone(), rules);
+    let sessions = Sessions::new(
+        database.clone(),
+        hasher,
+        trust.clone(),
+        config.access_token_lifetime,
+    );
+    Ok(App {
+        database,
+        trust,
+        users,
+        sessions,
+    })
+}
+
+async fn migrate(database: &Database) -> Result<()> {
+    for migration in database.migrate().await? {
+        info!(migration, "migrated");
+    }
+    Ok(())
+}
+
+/// Tries again until the database can be asked; what it then answers counts.
+async fn until_available<T, F: Future<Output = Result<T>>>(action: impl Fn() -> F) -> anyhow::Result<T> {
+    loop {
+        match action().await {
+            Err(Error::DatabaseUnavailable(cause)) => {
+                warn!(%cause, "waiting for the database");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(Error::Internal(cause)) => anyhow::bail!("{cause}"),
+            other => return Ok(other?),
+        }
+    }
+}

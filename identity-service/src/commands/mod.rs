@@ -1,0 +1,106 @@
+//! The command line: `serve`, `migrate`, `user`, `key`, `healthcheck`.
+
+mod key;
+mod user;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{self, ConfigError, Vars};
+use crate::database::Database;
+use crate::error::Error;
+use crate::{server, telemetry};
+
+/// Owns users, credentials, sessions and signing keys in Postgres, and serves them over gRPC.
+#[derive(Parser)]
+#[command(version, after_help = config::help())]
+pub enum Command {
+    /// Bring the database up to date, then serve the gRPC API until told to stop (SIGTERM or Ctrl-C)
+    Serve,
+    /// Bring the database up to date, and say what was done
+    Migrate,
+    /// Create, list and change users, on the machine of the service
+    #[command(subcommand)]
+    User(user::Command),
+    /// Show the keys that access tokens are signed with
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Ask the service at LISTEN_ADDRESS whether it serves; exit code 0 means yes
+    Healthcheck,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is wrong: exit code 2.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Anything else: exit code 1.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(match error {
+            Error::DatabaseUnavailable(cause) => format!("the database cannot be used: {cause}"),
+            Error::Internal(cause) => cause.to_string(),
+            other => other.to_string(),
+        })
+    }
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed, in one line.
+    pub async fn run(self, vars: &Vars<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Serve => serve(vars).await,
+            Self::Migrate => migrate(vars).await,
+            Self::User(command) => command.run(vars).await,
+            Self::Key(command) => command.run(vars).await,
+            Self::Healthcheck => {
+                server::check_health(vars.listen_address()?)
+                    .await
+                    .map_err(Failure::Refused)?;
+                println!("serving");
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn serve(vars: &Vars<'_>) -> Result<(), Failure> {
+    telemetry::start(vars.log()?);
+    let address = vars.listen_address()?;
+    let config = vars.config()?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::Refused(format!("cannot listen on {address} (LISTEN_ADDRESS): {error}")))?;
+    let refused = |error: &dyn std::fmt::Display| Failure::Refused(error.to_string());
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| refused(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| refused(&error))?;
+    let shutdown = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    };
+    crate::serve(config, listener, shutdown)
+        .await
+        .map_err(|error| refused(&error))
+}
+
+async fn migrate(vars: &Vars<'_>) -> Result<(), Failure> {
+    let applied = database(vars)?.migrate().await?;
+    for migration in &applied {
+        println!("applied {migration}");
+    }
+    println!("{} applied, the database is up to date", applied.len());
+    Ok(())
+}
+
+fn database(vars: &Vars<'_>) -> Result<Database, ConfigError> {
+    let config = vars.database()?;
+    Ok(Database::new(config.settings, config.pool_size))
+}

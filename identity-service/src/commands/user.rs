@@ -1,0 +1,190 @@
+//! `identity-service user`.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::Arc;
+
+use portcullis_proto::email::Email;
+
+use super::Failure;
+use crate::config::Vars;
+use crate::credentials::{Hasher, Password};
+use crate::database::Database;
+use crate::error::Error;
+use crate::users::model::{Changes, User, UserId};
+use crate::users::{Registration, Users, operator};
+
+/// How many users are read at a time.
+const PAGE: i64 = 500;
+
+/// What can be done about users.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Create a user; the password is asked for, or read from the first line of standard input
+    Create {
+        /// The e-mail address to log in with
+        email: String,
+        /// The user may act on other users
+        #[arg(long)]
+        superuser: bool,
+        /// The address needs no verification
+        #[arg(long)]
+        verified: bool,
+    },
+    /// Let a user act on other users (a superuser)
+    Promote {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// List all users: id, flags, e-mail address
+    List,
+    /// Let a deactivated user log in again; ended sessions stay ended
+    Activate {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Keep a user from logging in, and end all his sessions
+    Deactivate {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Delete a user with all that belongs to him; there is no way back
+    Delete {
+        /// The user's e-mail address
+        email: String,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, vars: &Vars<'_>) -> Result<(), Failure> {
+        let database = super::database(vars)?;
+        match self {
+            Self::Create {
+                email,
+                superuser,
+                verified,
+            } => {
+                let user = create(vars, database, &email, superuser, verified).await?;
+                show("created", &user);
+            }
+            Self::Promote { email } => {
+                let changes = Changes {
+                    is_superuser: Some(true),
+                    ..Changes::default()
+                };
+                show("promoted", &update(&database, &email, changes).await?);
+            }
+            Self::List => list(&database).await?,
+            Self::Activate { email } => {
+                let changes = Changes {
+                    is_active: Some(true),
+                    ..Changes::default()
+                };
+                show("activated", &update(&database, &email, changes).await?);
+            }
+            Self::Deactivate { email } => {
+                let changes = Changes {
+                    is_active: Some(false),
+                    ..Changes::default()
+                };
+                show("deactivated", &update(&database, &email, changes).await?);
+            }
+            Self::Delete { email } => {
+                let user = operator::delete(&database, parse(&email)?)
+                    .await
+                    .map_err(|error| name(error, &email))?;
+                show("deleted", &user);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn create(
+    vars: &Vars<'_>,
+    database: Database,
+    email: &str,
+    is_superuser: bool,
+    is_verified: bool,
+) -> Result<User, Failure> {
+    let config = vars.credentials()?;
+    let address = parse(email)?;
+    let password = read_password()?;
+    let hasher = Arc::new(Hasher::start(config.pepper, config.bcrypt_cost, 1)?);
+    let users = Users::new(database, hasher, config.rules);
+    let registration = Registration {
+        id: UserId::new(),
+        email: address,
+        password,
+        is_superuser,
+        is_verified,
+    };
+    users
+        .register(registration)
+        .await
+        .map_err(|error| name(error, email))
+}
+
+async fn update(database: &Database, email: &str, changes: Changes) -> Result<User, Failure> {
+    operator::update(database, parse(email)?, changes)
+        .await
+        .map_err(|error| name(error, email))
+}
+
+async fn list(database: &Database) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let users = operator::list(database, after, PAGE).await?;
+        users.iter().for_each(|user| show("", user));
+        match users.last() {
+            Some(last) => after = Some(last.id),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn parse(email: &str) -> Result<Email, Failure> {
+    Email::parse(email)
+        .map_err(|error| Failure::Refused(format!("{email:?} is not an e-mail address: {error}")))
+}
+
+/// Errors on the command line name the user: whoever reads them has just typed the address.
+fn name(error: Error, email: &str) -> Failure {
+    match error {
+        Error::UserNotFound => Failure::Refused(format!("there is no user {email}")),
+        Error::EmailTaken => Failure::Refused(format!("there is a user {email} already")),
+        Error::PasswordRefused(rule) => Failure::Refused(rule.to_string()),
+        other => other.into(),
+    }
+}
+
+fn read_password() -> Result<Password, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::Refused(format!("the password cannot be read: {error}"));
+    let stdin = std::io::stdin();
+    let text = if stdin.is_terminal() {
+        let text = rpassword::prompt_password("Password: ").map_err(unreadable)?;
+        if rpassword::prompt_password("Again: ").map_err(unreadable)? != text {
+            return Err(Failure::Refused("the passwords differ".to_owned()));
+        }
+        text
+    } else {
+        let mut line = String::new();
+        stdin.lock().read_line(&mut line).map_err(unreadable)?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    Password::new(text).map_err(|rule| Failure::Refused(rule.to_string()))
+}
+
+fn show(what: &str, user: &User) {
+    let flag = |set, name| if set { name } else { "-" };
+    let line = format!(
+        "{what:<11} {}  {:<6}  {:<9}  {:<8}  {}",
+        user.id.as_uuid(),
+        flag(user.is_active, "active"),
+        flag(user.is_superuser, "superuser"),
+        flag(user.is_verified, "verified"),
+        user.email
+    );
+    // A reader that closes the pipe (`| head`) is no fault.
+    let _ = writeln!(std::io::stdout(), "{}", line.trim_start());
+}

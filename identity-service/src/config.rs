@@ -1,0 +1,378 @@
+//! Every variable of the environment that identity-service reads, and the only place that reads them.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis_proto::access_token::MAX_LIFETIME;
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+use crate::credentials::{PasswordRules, Pepper};
+use crate::trust::KeyEncryptionKey;
+
+/// A variable: its name, what it is without being set, and what it means.
+pub struct Variable {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// Its value when it is not set; `None` when it must be set.
+    pub default: Option<&'static str>,
+    /// What it means, with its unit.
+    pub meaning: &'static str,
+}
+
+macro_rules! variables {
+    ($($(#[$doc:meta])* $name:ident $default:expr, $meaning:literal;)*) => {
+        $(const $name: Variable = Variable { name: stringify!($name), default: $default, meaning: $meaning };)*
+        /// Every variable, in the order of the README.
+        pub const VARIABLES: &[Variable] = &[$($name),*];
+    };
+}
+
+variables! {
+    DATABASE_URL None, "the Postgres to use: postgres://USER:PASSWORD@HOST:PORT/DATABASE (a secret)";
+    ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway";
+    PASSWORD_PEPPER None, "at least 32 random bytes in base64; without them no password verifies (a secret)";
+    KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
+    LISTEN_ADDRESS Some("127.0.0.1:50051"), "the address and port of the gRPC API";
+    ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a login is good, 60 to 86400 seconds";
+    PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
+    BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
+    HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
+    DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000";
+    LOG Some("info"), "which events are logged: error, warn, info, debug, or a tracing filter";
+    LOG_FORMAT Some("text"), "text or json";
+}
+
+/// A variable that is missing or malformed: one line that names it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct ConfigError {
+    name: &'static str,
+    problem: String,
+}
+
+/// The variables of one process.
+pub struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+/// How to reach the database.
+pub struct DatabaseConfig {
+    /// Where it is and who we are there.
+    pub settings: tokio_postgres::Config,
+    /// The most connections.
+    pub pool_size: usize,
+}
+
+/// How passwords are kept.
+pub struct CredentialsConfig {
+    /// The key of their HMAC.
+    pub pepper: Pepper,
+    /// The cost of new hashes.
+    pub bcrypt_cost: u32,
+    /// How many are hashed at once.
+    pub hash_threads: usize,
+    /// What a new one must be like.
+    pub rules: PasswordRules,
+}
+
+/// What `serve` needs.
+pub struct Config {
+    /// The database.
+    pub database: DatabaseConfig,
+    /// The passwords.
+    pub credentials: CredentialsConfig,
+    /// The claim `iss`.
+    pub issuer: String,
+    /// What seals the signing keys.
+    pub key_encryption_key: KeyEncryptionKey,
+    /// For how long an access token is good.
+    pub access_token_lifetime: Duration,
+}
+
+/// How the log is written.
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+pub struct LogConfig {
+    /// Which events.
+    pub filter: EnvFilter,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+impl<'a> Vars<'a> {
+    /// The variables that a function knows; a test passes a map.
+    #[must_use]
+    pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self(get)
+    }
+
+    /// What `serve` needs.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        Ok(Config {
+            database: self.database()?,
+            credentials: self.credentials()?,
+            issuer: self.issuer()?,
+            key_encryption_key: self.key_encryption_key()?,
+            access_token_lifetime: Duration::from_secs(self.number(
+                &ACCESS_TOKEN_LIFETIME_SECONDS,
+                60,
+                MAX_LIFETIME.as_secs(),
+            )?),
+        })
+    }
+
+    /// What every command that touches the database needs.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn database(&self) -> Result<DatabaseConfig, ConfigError> {
+        let url = self.secret(&DATABASE_URL)?;
+        // The parser's own message may repeat the password.
+        let settings = tokio_postgres::Config::from_str(&url).map_err(|_| {
+            error(
+                &DATABASE_URL,
+                "is not a Postgres URL: postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+            )
+        })?;
+        if settings.get_hosts().is_empty() || settings.get_dbname().is_none() {
+            return Err(error(&DATABASE_URL, "names no host or no database"));
+        }
+        Ok(DatabaseConfig {
+            settings,
+            pool_size: self.number(&DATABASE_POOL_SIZE, 1, 1000)?,
+        })
+    }
+
+    /// What every command that touches a password needs.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn credentials(&self) -> Result<CredentialsConfig, ConfigError> {
+        let pepper = self.base64(&PASSWORD_PEPPER)?;
+        if pepper.len() < 32 {
+            return Err(error(&PASSWORD_PEPPER, "has fewer than 32 bytes"));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(CredentialsConfig {
+            pepper: Pepper::new(&pepper),
+            bcrypt_cost: self.number(&BCRYPT_COST, 10, 14)?,
+            hash_threads: match self.number(&HASH_THREADS, 0, 256)? {
+                0 => cores,
+                threads => threads,
+            },
+            rules: PasswordRules {
+                min_length: self.number(&PASSWORD_MIN_LENGTH, 1, 128)?,
+            },
+        })
+    }
+
+    /// Where the gRPC API is.
+    ///
+    /// # Errors
+    /// The variable is malformed.
+    pub fn listen_address(&self) -> Result<SocketAddr, ConfigError> {
+        let text = self.value(&LISTEN_ADDRESS)?;
+        text.parse()
+            .map_err(|_| error(&LISTEN_ADDRESS, "is not an address and port like 127.0.0.1:50051"))
+    }
+
+    /// What is logged, and how.
+    ///
+    /// # Errors
+    /// The first variable that is malformed.
+    pub fn log(&self) -> Result<LogConfig, ConfigError> {
+        let filter = crate::telemetry::parse_filter(&self.value(&LOG)?)
+            .map_err(|problem| error(&LOG, &format!("is not a filter: {problem}")))?;
+        let format = match self.value(&LOG_FORMAT)?.as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            _ => return Err(error(&LOG_FORMAT, "is neither text nor json")),
+        };
+        Ok(LogConfig { filter, format })
+    }
+
+    fn issuer(&self) -> Result<String, ConfigError> {
+        let issuer = self.value(&ISSUER)?;
+        if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
+            return Err(error(&ISSUER, "is not a URL like https://id.example.com"));
+        }
+        Ok(issuer)
+    }
+
+    fn key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {
+        let key = self.base64(&KEY_ENCRYPTION_KEY)?;
+        let key: &[u8; 32] = key
+            .as_slice()
+            .try_into()
+            .map_err(|_| error(&KEY_ENCRYPTION_KEY, "does not have 32 bytes"))?;
+        Ok(KeyEncryptionKey::new(key))
+    }
+
+    fn number<T>(&self, variable: &Variable, min: T, max: T) -> Result<T, ConfigError>
+    where
+        T: FromStr + PartialOrd + std::fmt::Display + Copy,
+    {
+        let number = self
+            .value(variable)?
+            .parse()
+            .ok()
+            .filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| error(variable, &format!("is not a whole number from {min} to {max}")))
+    }
+
+    fn base64(&self, variable: &Variable) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+        let text = self.secret(variable)?;
+        let bytes = STANDARD
+            .decode(text.as_bytes())
+            .map_err(|_| error(variable, "is not base64"))?;
+        Ok(Zeroizing::new(bytes))
+    }
+
+    /// A variable that may be given as a file, by its name and `_FILE`.
+    fn secret(&self, variable: &Variable) -> Result<Zeroizing<String>, ConfigError> {
+        let Some(path) = (self.0)(&format!("{}_FILE", variable.name)) else {
+            return Ok(Zeroizing::new(self.value(variable)?));
+        };
+        if (self.0)(variable.name).is_some() {
+            return Err(error(
+                variable,
+                "is set, and so is the variable with _FILE; keep one of them",
+            ));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|problem| {
+            error(
+                variable,
+                &format!("cannot be read from the file {path}: {problem}"),
+            )
+        })?;
+        Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    fn value(&self, variable: &Variable) -> Result<String, ConfigError> {
+        (self.0)(variable.name)
+            .or_else(|| variable.default.map(str::to_owned))
+            .ok_or_else(|| error(variable, &format!("is not set: {}", variable.meaning)))
+    }
+}
+
+/// The variables of this process.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn error(variable: &Variable, problem: &str) -> ConfigError {
+    ConfigError {
+        name: variable.name,
+        problem: problem.to_owned(),
+    }
+}
+
+/// All variables as text, for `--help`.
+#[must_use]
+pub fn help() -> String {
+    let lines = VARIABLES.iter().map(
+        |Variable {
+             name,
+             default,
+             meaning,
+         }| {
+            let default =
+                default.map_or_else(|| "required".to_owned(), |default| format!("default {default}"));
+            format!("  {name} ({default})\n      {meaning}\n")
+        },
+    );
+    format!(
+        "Environment:\n{}  A secret can also be given as a file, by the name with _FILE.",
+        lines.collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+    fn config(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
+        let get = |name: &str| match changed.iter().find(|(changed, _)| *changed == name) {
+            Some((_, value)) => value.map(str::to_owned),
+            None => match name {
+                "DATABASE_URL" => Some("postgres://u:hunter2@localhost/db".to_owned()),
+                "ISSUER" => Some("http://localhost:8000".to_owned()),
+                "PASSWORD_PEPPER" | "KEY_ENCRYPTION_KEY" => Some(KEY.to_owned()),
+                _ => None,
+            },
+        };
+        Vars::new(&get).config().map_err(|error| error.to_string())
+    }
+
+    fn problem(name: &str, value: Option<&str>) -> String {
+        config(&[(name, value)]).map(|_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn the_four_required_variables_are_enough() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.access_token_lifetime, Duration::from_secs(3600));
+        assert_eq!(config.credentials.bcrypt_cost, 12);
+    }
+
+    #[test]
+    fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
+        for variable in VARIABLES.iter().filter(|variable| variable.default.is_none()) {
+            let problem = problem(variable.name, None);
+            assert!(
+                problem.starts_with(&format!("{} is not set: ", variable.name)),
+                "{problem}"
+            );
+        }
+        for (name, value) in [
+            ("DATABASE_URL", "mysql://u:hunter2@localhost/db"),
+            ("DATABASE_URL", "postgres://u:hunter2@localhost"),
+            ("ISSUER", "localhost"),
+            ("PASSWORD_PEPPER", "c2hvcnQ="),
+            ("KEY_ENCRYPTION_KEY", "&&&"),
+            ("KEY_ENCRYPTION_KEY", "c2hvcnQ="),
+            ("BCRYPT_COST", "9"),
+            ("BCRYPT_COST", "15"),
+            ("PASSWORD_MIN_LENGTH", "0"),
+            ("ACCESS_TOKEN_LIFETIME_SECONDS", "86401"),
+            ("DATABASE_POOL_SIZE", "many"),
+        ] {
+            let problem = problem(name, Some(value));
+            assert!(problem.starts_with(name) && !problem.contains('\n'), "{problem}");
+            assert!(
+                !problem.contains("hunter2") && !problem.contains(value),
+                "{problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_can_be_a_file_and_not_both() {
+        let path = std::env::temp_dir().join(format!("portcullis-config-{}", std::process::id()));
+        std::fs::write(&path, format!("{KEY}\n")).unwrap();
+        let file = path.to_str();
+        let alone = [("PASSWORD_PEPPER", None), ("PASSWORD_PEPPER_FILE", file)];
+        assert!(config(&alone).is_ok());
+        let both = [("PASSWORD_PEPPER_FILE", file)];
+        assert!(config(&both).is_err_and(|problem| problem.contains("keep one of them")));
+        std::fs::remove_file(&path).unwrap();
+        assert!(config(&alone).is_err_and(|problem| problem.starts_with("PASSWORD_PEPPER cannot")));
+    }
+}

@@ -1,0 +1,205 @@
+//! Postgres: the pool, the time that every wait for it may take, and the migrations.
+//!
+//! The limits go down inwards (`statement_timeout` is the server's own, the rest are ours), so that a database
+//! that is slow, gone or locked costs a caller an error and never a hang.
+
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+    deadpool::{Object, Pool},
+};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+use futures_util::FutureExt as _;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::NoTls;
+
+use crate::error::{Error, Result};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// How long a connection may take to open.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long an action may wait for a connection of the pool.
+const POOL_WAIT: Duration = Duration::from_millis(500);
+/// How long an action may take in the database altogether; less than a gateway waits for the answer.
+const ACTION: Duration = Duration::from_millis(1_800);
+/// The server's own limits, for each session of the pool.
+const SESSION_OPTIONS: &str = "-c statement_timeout=2s -c lock_timeout=1s \
+     -c idle_in_transaction_session_timeout=5s -c synchronous_commit=on -c timezone=UTC";
+/// The same for migrations, which may take long, but may not hold up the rest by waiting for a lock.
+const MIGRATION_OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=1s -c timezone=UTC";
+/// The advisory lock of whoever migrates; "portcull" in ASCII.
+const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
+/// How long to wait for another process that migrates.
+const MIGRATION_WAIT: Duration = Duration::from_secs(60);
+
+/// A connection of the pool.
+pub type Connection = Object<AsyncPgConnection>;
+
+/// The database. A clone is another handle of the same pool.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<AsyncPgConnection>,
+    settings: tokio_postgres::Config,
+}
+
+impl Database {
+    /// A pool of at most `size` connections, none of which is opened yet.
+    #[must_use]
+    pub fn new(mut settings: tokio_postgres::Config, size: usize) -> Self {
+        settings
+            .connect_timeout(CONNECT)
+            .keepalives_idle(Duration::from_secs(10))
+            .tcp_user_timeout(Duration::from_secs(10))
+            .application_name("identity-service");
+        let pooled = settings.clone().options(SESSION_OPTIONS).clone();
+        let mut config = ManagerConfig::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(move |_| {
+            let settings = pooled.clone();
+            async move { open(&settings).await }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config("", config);
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .build()
+            .expect("a pool without timeouts needs no runtime");
+        Self { pool, settings }
+    }
+
+    /// A connection of the pool.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when none is free, and none can be opened, within [`POOL_WAIT`].
+    pub async fn connection(&self) -> Result<Connection> {
+        match timeout(POOL_WAIT, self.pool.get()).await {
+            Ok(connection) => connection.map_err(|error| Error::DatabaseUnavailable(error.into())),
+            Err(elapsed) => Err(Error::DatabaseUnavailable(elapsed.into())),
+        }
+    }
+
+    /// Runs an action that only reads, within the time that an action may take.
+    ///
+    /// # Errors
+    /// Those of the action, and [`Error::DatabaseUnavailable`] when the time is up.
+    pub async fn read<T>(&self, action: impl Future<Output = Result<T>>) -> Result<T> {
+        timeout(ACTION, action)
+            .await
+            .unwrap_or_else(|elapsed| Err(Error::DatabaseUnavailable(elapsed.into())))
+    }
+
+    /// Runs an action that writes, within the time that an action may take, in a task of its own: a caller who
+    /// hangs up in the middle neither cuts it off nor costs the pool a connection.
+    ///
+    /// # Errors
+    /// Those of the action, and [`Error::DatabaseUnavailable`] when the time is up: then nobody knows whether
+    /// the write happened.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        action: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let limited = timeout(ACTION, action);
+        match tokio::spawn(limited).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(elapsed)) => Err(Error::DatabaseUnavailable(elapsed.into())),
+            Err(panicked) => Err(Error::Internal(panicked.into())),
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when it does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.read(async {
+            let mut connection = self.connection().await?;
+            diesel::sql_query("SELECT 1").execute(&mut connection).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Applies the migrations that the database lacks, one process at a time; returns their names.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when the database cannot be reached or another process migrates for
+    /// longer than a minute, [`Error::Internal`] when a migration fails. Each migration is a transaction.
+    pub async fn migrate(&self) -> Result<Vec<String>> {
+        let settings = self.settings.clone().options(MIGRATION_OPTIONS).clone();
+        let mut connection = open(&settings)
+            .await
+            .map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+        take_migration_lock(&mut connection).await?;
+        // The lock goes with the connection, whichever way this ends.
+        let mut harness = AsyncMigrationHarness::new(connection);
+        let applied = harness
+            .run_pending_migrations(MIGRATIONS)
+            .map_err(Error::Internal)?;
+        Ok(applied.iter().map(ToString::to_string).collect())
+    }
+}
+
+async fn open(settings: &tokio_postgres::Config) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let (client, connection) = settings
+        .connect(NoTls)
+        .await
+        .map_err(|error| diesel::ConnectionError::BadConnection(describe(&error)))?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+/// What a failed connection has to say, with its causes: tokio-postgres hides them behind the first.
+fn describe(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[derive(diesel::QueryableByName)]
+struct Lock {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    taken: bool,
+}
+
+async fn take_migration_lock(connection: &mut AsyncPgConnection) -> Result<()> {
+    let give_up = Instant::now() + MIGRATION_WAIT;
+    loop {
+        let lock: Lock = diesel::sql_query("SELECT pg_try_advisory_lock($1) AS taken")
+            .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
+            .get_result(connection)
+            .await?;
+        if lock.taken {
+            return Ok(());
+        }
+        if Instant::now() > give_up {
+            return Err(Error::DatabaseUnavailable(
+                "another process has been migrating for a minute".into(),
+            ));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What the database says that no query expected. A query that expects a violated key handles it itself.
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(
+                DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::ForeignKeyViolation
+                | DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::CheckViolation
+                | DatabaseErrorKind::RestrictViolation
+                | DatabaseErrorKind::ExclusionViolation,
+                _,
+            )
+            | DieselError::NotFound
+            | DieselError::SerializationError(_)
+            | DieselError::DeserializationError(_)
+            | DieselError::QueryBuilderError(_)
+            | DieselError::InvalidCString(_) => Self::Internal(error.into()),
+            other => Self::DatabaseUnavailable(other.into()),
+        }
+    }
+}

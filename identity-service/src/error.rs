@@ -1,0 +1,79 @@
+//! Why an action fails, in the words of the domain. [`crate::status`] says what a caller is told.
+
+use std::time::Duration;
+
+use crate::credentials::PasswordRule;
+
+/// The result of an action.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an action failed. The message is for the log; it names no user.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields of the request are malformed.
+    #[error("a field of the request is malformed")]
+    InvalidRequest(Vec<Violation>),
+    /// A new password breaks a rule.
+    #[error("the new password is refused: {0}")]
+    PasswordRefused(PasswordRule),
+    /// Another user has the e-mail address.
+    #[error("another user has this e-mail address")]
+    EmailTaken,
+    /// The id chosen for a new user is in use.
+    #[error("the id chosen for the user is in use")]
+    UserIdTaken,
+    /// Unknown e-mail address, wrong password or inactive user: nobody outside learns which.
+    #[error("no active user has this e-mail address and password")]
+    BadCredentials,
+    /// There is no access token, or it names nobody.
+    #[error("the caller is not authenticated: {0}")]
+    Unauthenticated(String),
+    /// The caller is known and not a superuser.
+    #[error("the caller is not a superuser")]
+    SuperuserRequired,
+    /// There is no such user.
+    #[error("there is no such user")]
+    UserNotFound,
+    /// The caller has no such session.
+    #[error("the caller has no such session")]
+    SessionNotFound,
+    /// Too many passwords wait to be hashed.
+    #[error("too many passwords wait to be hashed")]
+    Overloaded {
+        /// When there will be room again, by the present speed.
+        retry_after: Duration,
+    },
+    /// The database cannot be asked, or did not answer in time; whether a write happened is unknown.
+    #[error("the database is not available")]
+    DatabaseUnavailable(#[source] Cause),
+    /// A fault of ours.
+    #[error("a fault of identity-service")]
+    Internal(#[source] Cause),
+}
+
+/// What a lower layer said. It goes to the log and nowhere else.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// One malformed field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The name of the field, as in the request.
+    pub field: &'static str,
+    /// What is wrong with it, for the caller; it does not repeat the value.
+    pub description: String,
+}
+
+impl Error {
+    /// One malformed field.
+    pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
+        Self::InvalidRequest(vec![Violation {
+            field,
+            description: description.into(),
+        }])
+    }
+
+    /// A caller who is not who he says, or does not say; `why` is for the log.
+    pub fn unauthenticated(why: impl ToString) -> Self {
+        Self::Unauthenticated(why.to_string())
+    }
+}

@@ -1,0 +1,41 @@
+//! The tables, as `diesel print-schema` writes them. A test compares this file with a migrated database.
+//! What each column means stands in the migrations, as `COMMENT ON`.
+
+diesel::table! {
+    sessions (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    signing_keys (kid) {
+        kid -> Text,
+        public_key -> Bytea,
+        sealed_private_key -> Bytea,
+        state -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Uuid,
+        email -> Text,
+        email_canonical -> Text,
+        password_scheme -> Text,
+        password_hash -> Text,
+        password_version -> Int4,
+        epoch -> Int8,
+        is_active -> Bool,
+        is_superuser -> Bool,
+        is_verified -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(sessions -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(sessions, signing_keys, users);

@@ -1,0 +1,131 @@
+//! The gRPC server: its services, its limits, its health and its drain.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Endpoint, Server};
+use tonic_health::ServingStatus;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::server::HealthReporter;
+use tracing::{info, warn};
+
+use crate::database::Database;
+use crate::{App, sessions, trust, users};
+
+/// The longest that any call takes; a caller's own deadline (`grpc-timeout`) may be shorter.
+const CALL: Duration = Duration::from_secs(5);
+/// How long calls that are under way may still take once a stop is asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+/// The largest request; the largest legal one has a password of 1 KiB.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// How often the database is asked whether it is there, and how long it may take to answer.
+const HEALTH_CHECK: Duration = Duration::from_secs(1);
+
+/// Serves until `shutdown`, then lets the calls under way finish.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn run(
+    app: App,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), tonic::transport::Error> {
+    let reporter = HealthReporter::new();
+    let health = tonic_health::pb::health_server::HealthServer::new(
+        tonic_health::server::HealthService::from_health_reporter(reporter.clone()),
+    );
+    let watch = tokio::spawn(watch_database(app.database.clone(), reporter.clone()));
+    let (stopping, drained) = tokio::sync::oneshot::channel();
+    let serve = Server::builder()
+        .timeout(CALL)
+        .max_concurrent_streams(128)
+        .http2_max_header_list_size(16 * 1024)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .tcp_nodelay(true)
+        .add_service(health)
+        .add_service(
+            users::grpc::service(app.users, app.trust.clone()).max_decoding_message_size(MAX_REQUEST_BYTES),
+        )
+        .add_service(
+            sessions::grpc::service(app.sessions, app.trust.clone())
+                .max_decoding_message_size(MAX_REQUEST_BYTES),
+        )
+        .add_service(trust::grpc::service(app.trust).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            shutdown.await;
+            watch.abort();
+            reporter.set_service_status("", ServingStatus::NotServing).await;
+            info!("stopping: calls under way may finish");
+            let _ = stopping.send(());
+        });
+    tokio::select! {
+        served = serve => {
+            info!("stopped: no call was cut off");
+            served
+        }
+        () = async { if drained.await.is_ok() { tokio::time::sleep(DRAIN).await } else { std::future::pending().await } } => {
+            warn!(seconds = DRAIN.as_secs(), "stopped: calls that took too long were cut off");
+            Ok(())
+        }
+    }
+}
+
+/// Serving means: the database answers. Each change is logged once.
+async fn watch_database(database: Database, reporter: HealthReporter) {
+    let mut ticks = interval(HEALTH_CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut serving = None;
+    loop {
+        ticks.tick().await;
+        let answers = matches!(timeout(HEALTH_CHECK, database.ping()).await, Ok(Ok(())));
+        if serving == Some(answers) {
+            continue;
+        }
+        serving = Some(answers);
+        if answers {
+            info!("serving: the database answers");
+            reporter.set_service_status("", ServingStatus::Serving).await;
+        } else {
+            warn!("not serving: the database does not answer");
+            reporter.set_service_status("", ServingStatus::NotServing).await;
+        }
+    }
+}
+
+/// Asks the process at this address whether it serves.
+///
+/// # Errors
+/// Why not, in one line.
+pub async fn check_health(address: SocketAddr) -> Result<(), String> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", reachable(address)))
+        .map_err(|error| error.to_string())?
+        .connect_timeout(HEALTH_CHECK)
+        .timeout(HEALTH_CHECK);
+    let channel = endpoint
+        .connect()
+        .await
+        .map_err(|_| format!("nothing answers at {address}"))?;
+    let answer = HealthClient::new(channel)
+        .check(HealthCheckRequest::default())
+        .await;
+    match answer {
+        Ok(answer) if answer.get_ref().status == ServingStatus::Serving as i32 => Ok(()),
+        Ok(_) => Err("the database does not answer".to_owned()),
+        Err(status) => Err(format!("the health check fails: {}", status.code())),
+    }
+}
+
+/// An address that listens everywhere is asked at home.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv4() => ([127, 0, 0, 1], address.port()).into(),
+        ip if ip.is_unspecified() => ([0, 0, 0, 0, 0, 0, 0, 1], address.port()).into(),
+        _ => address,
+    }
+}

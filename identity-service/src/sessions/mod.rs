@@ -1,0 +1,167 @@
+//! Sessions: log in and log out.
+
+pub mod grpc;
+pub mod model;
+mod signer;
+pub(crate) mod store;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use diesel_async::AsyncConnection as _;
+use portcullis_proto::email::Email;
+use tracing::{Instrument as _, warn};
+
+use crate::credentials::{Hasher, Password, StoredPassword, Verdict};
+use crate::database::Database;
+use crate::error::{Error, Result};
+use crate::trust::Trust;
+use crate::users::model::UserId;
+use model::{Caller, LogIn, Session, SessionId, Target};
+
+/// Begins and ends sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    database: Database,
+    hasher: Arc<Hasher>,
+    trust: Arc<Trust>,
+    lifetime: Duration,
+}
+
+impl Sessions {
+    /// Sessions whose access tokens are good for `lifetime`.
+    #[must_use]
+    pub fn new(database: Database, hasher: Arc<Hasher>, trust: Arc<Trust>, lifetime: Duration) -> Self {
+        Self {
+            database,
+            hasher,
+            trust,
+            lifetime,
+        }
+    }
+
+    /// Logs a user in.
+    ///
+    /// The hash takes long, and much may happen meanwhile. So what is read before it (`password_version`, `epoch`,
+    /// `is_active`) must still hold in the transaction that inserts the session, which locks the user's row: no
+    /// session is ever born from an old password, a stale epoch or an inactive user.
+    ///
+    /// # Errors
+    /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
+    pub async fn log_in(&self, email: &str, password: Password) -> Result<LogIn> {
+        // An address that is none cannot be anybody's: no look-up, no hash, and nothing to learn.
+        let email = Email::parse(email).map_err(|_| Error::BadCredentials)?;
+        let place = self.hasher.place()?;
+        let credential = self.find_credential(email).await?;
+        let stored = credential.as_ref().map(|credential| credential.password.clone());
+        let verdict = place.verify(password.clone(), stored).await?;
+        let (Verdict::Match { outdated }, Some(credential)) = (verdict, credential) else {
+            return Err(Error::BadCredentials);
+        };
+        if !credential.is_active {
+            return Err(Error::BadCredentials);
+        }
+        let (user, epoch, old) = (credential.user, credential.epoch, credential.password.clone());
+        let session = self.begin(credential).await?;
+        if outdated {
+            self.rehash(user, old, password);
+        }
+        let access_token = signer::sign(&self.trust, &session, epoch)?;
+        Ok(LogIn {
+            session,
+            access_token,
+            expires_in: self.lifetime,
+        })
+    }
+
+    async fn find_credential(&self, email: Email) -> Result<Option<store::Credential>> {
+        let action = async {
+            let mut connection = self.database.connection().await?;
+            Ok(store::find_credential(&mut connection, email.canonical()).await?)
+        };
+        self.database.read(action).await
+    }
+
+    async fn begin(&self, credential: store::Credential) -> Result<Session> {
+        let database = self.database.clone();
+        let lifetime = self.lifetime;
+        let action = async move {
+            let mut connection = database.connection().await?;
+            connection
+                .transaction(async move |connection| {
+                    if !store::lock_unchanged(connection, &credential).await? {
+                        return Err(Error::BadCredentials);
+                    }
+                    let now = SystemTime::now();
+                    let id = SessionId::new();
+                    let session = Session {
+                        id,
+                        user: credential.user,
+                        created_at: now,
+                        expires_at: now + lifetime,
+                    };
+                    store::delete_expired(connection, now, credential.user).await?;
+                    store::insert(connection, &session).await?;
+                    Ok(session)
+                })
+                .await
+        };
+        self.database.write(action).await
+    }
+
+    /// Hashes an unchanged password anew, in the background and only if there is room: the next login tries again.
+    fn rehash(&self, user: UserId, old: StoredPassword, password: Password) {
+        let sessions = self.clone();
+        let action = async move {
+            let new = sessions.hasher.place()?.hash(password).await?;
+            let mut connection = sessions.database.connection().await?;
+            store::replace_hash(&mut connection, user, &old, &new).await?;
+            Ok::<(), Error>(())
+        };
+        let logged = async move {
+            if let Err(error) = action.await {
+                warn!(%error, "a password was not rehashed; the next login tries again");
+            }
+        };
+        tokio::spawn(logged.in_current_span());
+    }
+
+    /// Logs out: ends a session of the caller.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`].
+    pub async fn log_out(&self, caller: Caller, target: Target) -> Result<()> {
+        let database = self.database.clone();
+        let action = async move {
+            let mut connection = database.connection().await?;
+            connection
+                .transaction(async move |connection| end(connection, &caller, target).await)
+                .await
+        };
+        self.database.write(action).await
+    }
+}
+
+async fn end(
+    connection: &mut diesel_async::AsyncPgConnection,
+    caller: &Caller,
+    target: Target,
+) -> Result<()> {
+    let now = SystemTime::now();
+    if let Target::Id(id) = target
+        && id != Some(caller.session)
+    {
+        if !store::is_live(connection, now, caller).await? {
+            return Err(Error::unauthenticated("the session has ended"));
+        }
+        let id = id.ok_or(Error::SessionNotFound)?;
+        return match store::delete(connection, now, caller, id).await? {
+            1 => Ok(()),
+            _ => Err(Error::SessionNotFound),
+        };
+    }
+    match store::delete(connection, now, caller, caller.session).await? {
+        1 => Ok(()),
+        _ => Err(Error::unauthenticated("the session has ended")),
+    }
+}

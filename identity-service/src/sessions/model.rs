@@ -1,0 +1,80 @@
+//! A session: one login of one user.
+
+use std::time::{Duration, SystemTime};
+
+use uuid::Uuid;
+
+use crate::users::model::UserId;
+
+/// The id of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// A new id, in the order of time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id as the database and the wire have it.
+    #[must_use]
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl Default for SessionId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<Uuid> for SessionId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+/// One login of one user.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    /// The session's id, the claim `sid` of its tokens.
+    pub id: SessionId,
+    /// Who logged in.
+    pub user: UserId,
+    /// When.
+    pub created_at: SystemTime,
+    /// When it ends by itself.
+    pub expires_at: SystemTime,
+}
+
+/// A session that has just begun.
+pub struct LogIn {
+    /// The session.
+    pub session: Session,
+    /// Its first access token.
+    pub access_token: String,
+    /// For how long the token is good.
+    pub expires_in: Duration,
+}
+
+/// Who calls, as his access token says and before the database has confirmed it.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// The user: the claim `sub`.
+    pub user: UserId,
+    /// The session: the claim `sid`.
+    pub session: SessionId,
+    /// The user's revocation counter at the time: the claim `epoch`.
+    pub epoch: i64,
+}
+
+/// A session that a caller names.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// The one that his access token belongs to.
+    Current,
+    /// The one with this id; `None` for text that is no id, and so names no session.
+    Id(Option<SessionId>),
+}

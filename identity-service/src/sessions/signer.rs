@@ -1,0 +1,39 @@
+//! The making of access tokens (RFC 9068).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, Header};
+use portcullis_proto::access_token::{AUDIENCE, Claims, TYPE};
+use uuid::Uuid;
+
+use super::model::Session;
+use crate::error::{Error, Result};
+use crate::trust::Trust;
+
+/// Signs an access token that is good as long as the session.
+///
+/// # Errors
+/// [`Error::Internal`] when the signature cannot be made.
+pub(super) fn sign(trust: &Trust, session: &Session, epoch: i64) -> Result<String> {
+    let (key, kid) = trust.signing_key();
+    let header = Header {
+        typ: Some(TYPE.to_owned()),
+        kid: Some(kid.to_owned()),
+        ..Header::new(Algorithm::EdDSA)
+    };
+    let claims = Claims {
+        iss: trust.issuer().to_owned(),
+        aud: vec![AUDIENCE.to_owned()],
+        sub: session.user.as_uuid(),
+        sid: session.id.as_uuid(),
+        epoch,
+        iat: seconds(session.created_at),
+        exp: seconds(session.expires_at),
+        jti: Uuid::new_v4(),
+    };
+    jsonwebtoken::encode(&header, &claims, key).map_err(|error| Error::Internal(error.into()))
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

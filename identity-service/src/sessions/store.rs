@@ -1,0 +1,180 @@
+//! The table `sessions`, and what a login reads and writes of `users`.
+
+use std::time::SystemTime;
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use portcullis_proto::access_token::LEEWAY;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::model::{Caller, Session, SessionId};
+use crate::credentials::StoredPassword;
+use crate::schema::{sessions, users};
+use crate::users::model::UserId;
+
+/// What a login must know of a user before it hashes.
+pub(super) struct Credential {
+    pub(super) user: UserId,
+    pub(super) password: StoredPassword,
+    pub(super) password_version: i32,
+    pub(super) epoch: i64,
+    pub(super) is_active: bool,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+struct CredentialRow {
+    id: Uuid,
+    password_scheme: String,
+    password_hash: String,
+    password_version: i32,
+    epoch: i64,
+    is_active: bool,
+}
+
+pub(super) async fn find_credential(
+    connection: &mut AsyncPgConnection,
+    email_canonical: &str,
+) -> QueryResult<Option<Credential>> {
+    let row: Option<CredentialRow> = users::table
+        .filter(users::email_canonical.eq(email_canonical))
+        .select(CredentialRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(|row| Credential {
+        user: row.id.into(),
+        password: StoredPassword {
+            scheme: row.password_scheme,
+            hash: row.password_hash,
+        },
+        password_version: row.password_version,
+        epoch: row.epoch,
+        is_active: row.is_active,
+    }))
+}
+
+/// Whether the user is still as he was when the login read his credential. Until the transaction ends, nobody can
+/// change him; a change that is under way is waited for, and seen.
+pub(super) async fn lock_unchanged(
+    connection: &mut AsyncPgConnection,
+    credential: &Credential,
+) -> QueryResult<bool> {
+    let found: Option<Uuid> = users::table
+        .filter(users::id.eq(credential.user.as_uuid()))
+        .filter(users::password_version.eq(credential.password_version))
+        .filter(users::epoch.eq(credential.epoch))
+        .filter(users::is_active)
+        .select(users::id)
+        .for_share()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found.is_some())
+}
+
+pub(super) async fn insert(connection: &mut AsyncPgConnection, session: &Session) -> QueryResult<usize> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(session.id.as_uuid()),
+            sessions::user_id.eq(session.user.as_uuid()),
+            sessions::created_at.eq(OffsetDateTime::from(session.created_at)),
+            sessions::expires_at.eq(OffsetDateTime::from(session.expires_at)),
+        ))
+        .execute(connection)
+        .await
+}
+
+/// Removes what has expired, so that the sessions of a user do not pile up.
+pub(super) async fn delete_expired(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    user: UserId,
+) -> QueryResult<usize> {
+    let expired = sessions::table
+        .filter(sessions::user_id.eq(user.as_uuid()))
+        .filter(sessions::expires_at.le(OffsetDateTime::from(now - LEEWAY)));
+    diesel::delete(expired).execute(connection).await
+}
+
+/// Ends a session of a user who is active and whose revocation counter the token still has. How many were ended: 1,
+/// or 0 when it had ended already. `caller` and the session are judged in the statement that ends it.
+pub(super) async fn delete(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    caller: &Caller,
+    id: SessionId,
+) -> QueryResult<usize> {
+    let own = sessions::table
+        .filter(sessions::id.eq(id.as_uuid()))
+        .filter(sessions::user_id.eq(caller.user.as_uuid()))
+        .filter(sessions::user_id.eq_any(active_user(caller)))
+        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)));
+    diesel::delete(own).execute(connection).await
+}
+
+/// Whether the caller's own session goes on.
+pub(crate) async fn is_live(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    caller: &Caller,
+) -> QueryResult<bool> {
+    let live = sessions::table
+        .filter(sessions::id.eq(caller.session.as_uuid()))
+        .filter(sessions::user_id.eq(caller.user.as_uuid()))
+        .filter(sessions::user_id.eq_any(active_user(caller)))
+        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)));
+    diesel::select(diesel::dsl::exists(live))
+        .get_result(connection)
+        .await
+}
+
+/// Ends the sessions of a user, but for `kept`.
+pub(crate) async fn delete_all_but(
+    connection: &mut AsyncPgConnection,
+    user: UserId,
+    kept: Option<SessionId>,
+) -> QueryResult<usize> {
+    let all = sessions::table.filter(sessions::user_id.eq(user.as_uuid()));
+    match kept {
+        Some(kept) => {
+            diesel::delete(all.filter(sessions::id.ne(kept.as_uuid())))
+                .execute(connection)
+                .await
+        }
+        None => diesel::delete(all).execute(connection).await,
+    }
+}
+
+/// Replaces the hash of an unchanged password, if it still is the one that was verified. A change meanwhile wins.
+pub(super) async fn replace_hash(
+    connection: &mut AsyncPgConnection,
+    user: UserId,
+    old: &StoredPassword,
+    new: &StoredPassword,
+) -> QueryResult<usize> {
+    let unchanged = users::table
+        .filter(users::id.eq(user.as_uuid()))
+        .filter(users::password_scheme.eq(&old.scheme))
+        .filter(users::password_hash.eq(&old.hash));
+    diesel::update(unchanged)
+        .set((
+            users::password_scheme.eq(&new.scheme),
+            users::password_hash.eq(&new.hash),
+        ))
+        .execute(connection)
+        .await
+}
+
+/// The id of the caller's user, if he is active and no token of this age has been revoked.
+#[diesel::dsl::auto_type]
+fn active_user(caller: &Caller) -> _ {
+    let id: Uuid = caller.user.as_uuid();
+    let epoch: i64 = caller.epoch;
+    users::table
+        .filter(users::id.eq(id))
+        .filter(users::is_active)
+        .filter(users::epoch.le(epoch))
+        .select(users::id)
+}

@@ -1,0 +1,73 @@
+//! `TrustService`, and who the caller of any other service is.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use portcullis_proto::v1;
+use portcullis_proto::v1::trust_service_server::{TrustService, TrustServiceServer};
+use tonic::{Request, Response, Status};
+
+use super::Trust;
+use super::model::{KeyState, PublicKey};
+use crate::error::{Error, Result};
+use crate::sessions::model::Caller;
+
+/// The service over these keys.
+pub fn service(trust: Arc<Trust>) -> TrustServiceServer<impl TrustService> {
+    TrustServiceServer::new(Service { trust })
+}
+
+struct Service {
+    trust: Arc<Trust>,
+}
+
+#[tonic::async_trait]
+impl TrustService for Service {
+    async fn get_keys(
+        &self,
+        _request: Request<v1::GetKeysRequest>,
+    ) -> Result<Response<v1::GetKeysResponse>, Status> {
+        let keys = self.trust.keys().iter().map(to_public_key).collect();
+        Ok(Response::new(v1::GetKeysResponse {
+            issuer: self.trust.issuer().to_owned(),
+            keys,
+        }))
+    }
+}
+
+/// Who calls, by the access token in the `authorization` metadata (RFC 6750 section 2.1).
+///
+/// # Errors
+/// [`Error::Unauthenticated`]: no token, two, or one that is not believed.
+pub fn caller<T>(trust: &Trust, request: &Request<T>) -> Result<Caller> {
+    let mut values = request.metadata().get_all("authorization").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Error::unauthenticated("there is not exactly one authorization"));
+    };
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .ok_or_else(|| Error::unauthenticated("the authorization is not of the form Bearer TOKEN"))?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Error::unauthenticated("the authorization is not a bearer token"));
+    }
+    trust.verify(SystemTime::now(), token.trim_ascii())
+}
+
+fn to_public_key(key: &PublicKey) -> v1::PublicKey {
+    v1::PublicKey {
+        kid: key.kid.clone(),
+        ed25519_public_key: key.public_key.to_vec(),
+        state: to_key_state(key.state).into(),
+        create_time: Some(key.created_at.into()),
+    }
+}
+
+fn to_key_state(state: KeyState) -> v1::KeyState {
+    match state {
+        KeyState::Next => v1::KeyState::Next,
+        KeyState::Current => v1::KeyState::Current,
+        KeyState::Retired => v1::KeyState::Retired,
+    }
+}

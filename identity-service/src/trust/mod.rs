@@ -1,0 +1,134 @@
+//! Trust: the keys that access tokens are signed with, and who is believed.
+
+pub mod grpc;
+pub mod model;
+mod seal;
+mod store;
+
+use std::time::SystemTime;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use portcullis_proto::access_token;
+
+pub use seal::KeyEncryptionKey;
+
+use crate::database::Database;
+use crate::error::{Error, Result};
+use crate::sessions::model::Caller;
+use model::{KeyState, PublicKey, SealedKey, thumbprint};
+
+/// The keys of this issuer.
+pub struct Trust {
+    issuer: String,
+    keys: Vec<PublicKey>,
+    signing_key: EncodingKey,
+    signing_kid: String,
+}
+
+impl Trust {
+    /// Loads the keys; makes the first one when there is none. Replicas that do so at once end up with one key:
+    /// the database takes the first and ignores the others.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`], and [`Error::Internal`] when the key-encryption key is not the one that
+    /// the keys were sealed with; then nothing has been changed.
+    pub async fn load(database: &Database, kek: &KeyEncryptionKey, issuer: &str) -> Result<Self> {
+        let mut keys = list_keys(database).await?;
+        if !keys.iter().any(|key| key.public.state == KeyState::Current) {
+            insert_first_key(database, new_key(kek)?).await?;
+            keys = list_keys(database).await?;
+        }
+        let current = keys
+            .iter()
+            .find(|key| key.public.state == KeyState::Current)
+            .ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
+        let private = kek.open(&current.public.kid, &current.sealed_private).ok_or_else(|| {
+            Error::Internal(
+                "KEY_ENCRYPTION_KEY is not the key that the signing keys in the database were sealed with".into(),
+            )
+        })?;
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            signing_key: EncodingKey::from_ed_der(&private),
+            signing_kid: current.public.kid.clone(),
+            keys: keys.into_iter().map(|key| key.public).collect(),
+        })
+    }
+
+    /// The value of the claim `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The public keys, the current one first.
+    #[must_use]
+    pub fn keys(&self) -> &[PublicKey] {
+        &self.keys
+    }
+
+    /// The key to sign with, and its id.
+    #[must_use]
+    pub fn signing_key(&self) -> (&EncodingKey, &str) {
+        (&self.signing_key, &self.signing_kid)
+    }
+
+    /// Believes an access token, or not. Whether its session goes on, only the database knows.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`].
+    pub fn verify(&self, now: SystemTime, token: &str) -> Result<Caller> {
+        let key_of = |kid: &str| {
+            let key = self.keys.iter().find(|key| key.kid == kid)?;
+            Some(DecodingKey::from_ed_der(&key.public_key))
+        };
+        let claims =
+            access_token::verify(now, token, &self.issuer, key_of).map_err(Error::unauthenticated)?;
+        Ok(Caller {
+            user: claims.sub.into(),
+            session: claims.sid.into(),
+            epoch: claims.epoch,
+        })
+    }
+}
+
+/// The keys in the database, the current one first, then the newest.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
+    database
+        .read(async { store::list(&mut *database.connection().await?).await })
+        .await
+}
+
+async fn insert_first_key(database: &Database, key: SealedKey) -> Result<()> {
+    let handle = database.clone();
+    database
+        .write(async move { store::insert_if_no_current(&mut *handle.connection().await?, &key).await })
+        .await
+}
+
+fn new_key(kek: &KeyEncryptionKey) -> Result<SealedKey> {
+    let no_randomness = |_| Error::Internal("the system gives no randomness".into());
+    let pair = Ed25519KeyPair::generate().map_err(no_randomness)?;
+    let private = pair.to_pkcs8().map_err(no_randomness)?;
+    let public_key: [u8; 32] = pair
+        .public_key()
+        .as_ref()
+        .try_into()
+        .expect("an Ed25519 public key has 32 bytes (RFC 8032)");
+    let kid = thumbprint(&public_key);
+    let sealed_private = kek.seal(&kid, private.as_ref()).map_err(no_randomness)?;
+    let public = PublicKey {
+        kid,
+        public_key,
+        state: KeyState::Current,
+        created_at: SystemTime::now(),
+    };
+    Ok(SealedKey {
+        public,
+        sealed_private,
+    })
+}

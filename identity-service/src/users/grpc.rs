@@ -1,0 +1,230 @@
+//! `UsersService`: parse, call, render.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portcullis_proto::email::Email;
+use portcullis_proto::v1;
+use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServer};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::model::{Changes, Target, User, UserId};
+use super::{Registration, Users};
+use crate::credentials::Password;
+use crate::error::{Error, Result, Violation};
+use crate::trust::{self, Trust};
+
+/// How far the time in a caller's UUIDv7 may be from ours.
+const ID_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_PAGE_SIZE: i32 = 50;
+const MAX_PAGE_SIZE: i32 = 200;
+
+/// The service over these users.
+pub fn service(users: Users, trust: Arc<Trust>) -> UsersServiceServer<impl UsersService> {
+    UsersServiceServer::new(Service { users, trust })
+}
+
+struct Service {
+    users: Users,
+    trust: Arc<Trust>,
+}
+
+#[tonic::async_trait]
+impl UsersService for Service {
+    async fn create_user(
+        &self,
+        request: Request<v1::CreateUserRequest>,
+    ) -> Result<Response<v1::User>, Status> {
+        let registration = parse_registration(SystemTime::now(), request.into_inner())?;
+        let user = self.users.register(registration).await?;
+        Ok(Response::new(to_user(&user)))
+    }
+
+    async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::User>, Status> {
+        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let user = self
+            .users
+            .get(&caller, parse_target(&request.get_ref().id))
+            .await?;
+        Ok(Response::new(to_user(&user)))
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<v1::UpdateUserRequest>,
+    ) -> Result<Response<v1::User>, Status> {
+        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let request = request.into_inner();
+        let target = parse_target(&request.id);
+        let user = self
+            .users
+            .update(caller, target, || parse_changes(target, request))
+            .await?;
+        Ok(Response::new(to_user(&user)))
+    }
+
+    async fn delete_user(&self, request: Request<v1::DeleteUserRequest>) -> Result<Response<()>, Status> {
+        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let id = parse_uuid(&request.get_ref().id).map(UserId::from);
+        self.users.delete(caller, id).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<v1::ListUsersRequest>,
+    ) -> Result<Response<v1::ListUsersResponse>, Status> {
+        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let page = parse_page(request.get_ref());
+        let (after, size) = match page {
+            Ok(page) => page,
+            // Who may not list learns nothing else.
+            Err(error) => {
+                self.users.list(&caller, None, 0).await?;
+                return Err(error.into());
+            }
+        };
+        // One more than the page, to see whether there is another.
+        let mut users = self.users.list(&caller, after, i64::from(size) + 1).await?;
+        let more = users.len() > usize::try_from(size).unwrap_or(usize::MAX);
+        if more {
+            users.pop();
+        }
+        let next_page_token = users
+            .last()
+            .filter(|_| more)
+            .map(|user| user.id.as_uuid().to_string())
+            .unwrap_or_default();
+        Ok(Response::new(v1::ListUsersResponse {
+            users: users.iter().map(to_user).collect(),
+            next_page_token,
+        }))
+    }
+}
+
+fn parse_registration(now: SystemTime, request: v1::CreateUserRequest) -> Result<Registration> {
+    let mut violations = Vec::new();
+    let id = keep(&mut violations, parse_new_id(now, &request.user_id));
+    let email = keep(&mut violations, parse_email(&request.email));
+    let (Some(id), Some(email)) = (id, email) else {
+        return Err(Error::InvalidRequest(violations));
+    };
+    let password = Password::new(request.password).map_err(Error::PasswordRefused)?;
+    Ok(Registration {
+        id,
+        email,
+        password,
+        is_superuser: false,
+        is_verified: false,
+    })
+}
+
+fn keep<T>(violations: &mut Vec<Violation>, parsed: Result<T, Violation>) -> Option<T> {
+    parsed.map_err(|violation| violations.push(violation)).ok()
+}
+
+fn parse_new_id(now: SystemTime, id: &str) -> Result<UserId, Violation> {
+    if id.is_empty() {
+        return Ok(UserId::new());
+    }
+    let violation = |description: &str| Violation {
+        field: "user_id",
+        description: description.to_owned(),
+    };
+    let uuid = parse_uuid(id).filter(|uuid| uuid.get_version_num() == 7);
+    let uuid = uuid.ok_or_else(|| violation("Input should be a UUIDv7"))?;
+    let (seconds, nanos) = uuid
+        .get_timestamp()
+        .map(|time| time.to_unix())
+        .unwrap_or_default();
+    let made = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+    let apart = now
+        .duration_since(made)
+        .or_else(|_| made.duration_since(now))
+        .unwrap_or_default();
+    if apart > ID_TOLERANCE {
+        return Err(violation(
+            "The time of the UUIDv7 should be within 5 minutes from now",
+        ));
+    }
+    Ok(uuid.into())
+}
+
+fn parse_email(email: &str) -> Result<Email, Violation> {
+    Email::parse(email).map_err(|error| Violation {
+        field: "email",
+        description: format!("value is not a valid email address: {error}"),
+    })
+}
+
+/// An id in the one form that is accepted: 8-4-4-4-12, in any case.
+pub(crate) fn parse_uuid(id: &str) -> Option<Uuid> {
+    (id.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(id).ok())?
+}
+
+fn parse_target(id: &str) -> Target {
+    match id {
+        "me" => Target::Me,
+        id => Target::Id(parse_uuid(id).map(UserId::from)),
+    }
+}
+
+fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Changes> {
+    let user = request.user.unwrap_or_default();
+    let mut violations = Vec::new();
+    let mut changes = Changes::default();
+    for path in request.update_mask.unwrap_or_default().paths {
+        match (path.as_str(), target) {
+            ("email", _) => changes.email = keep(&mut violations, parse_email(&user.email)),
+            ("is_active", Target::Id(_)) => changes.is_active = Some(user.is_active),
+            ("is_superuser", Target::Id(_)) => changes.is_superuser = Some(user.is_superuser),
+            ("is_verified", Target::Id(_)) => changes.is_verified = Some(user.is_verified),
+            _ => violations.push(Violation {
+                field: "update_mask",
+                description:
+                    "Input should name email, or with a user's id is_active, is_superuser, is_verified"
+                        .to_owned(),
+            }),
+        }
+    }
+    if !violations.is_empty() {
+        return Err(Error::InvalidRequest(violations));
+    }
+    changes.password = request
+        .password
+        .map(Password::new)
+        .transpose()
+        .map_err(Error::PasswordRefused)?;
+    Ok(changes)
+}
+
+fn parse_page(request: &v1::ListUsersRequest) -> Result<(Option<UserId>, i32)> {
+    let size = match request.page_size {
+        size if size < 0 => return Err(Error::invalid("page_size", "Input should not be negative")),
+        0 => DEFAULT_PAGE_SIZE,
+        size => size.min(MAX_PAGE_SIZE),
+    };
+    let after = match request.page_token.as_str() {
+        "" => None,
+        token => Some(parse_uuid(token).ok_or_else(|| {
+            Error::invalid(
+                "page_token",
+                "Input should be the next_page_token of the page before",
+            )
+        })?),
+    };
+    Ok((after.map(UserId::from), size))
+}
+
+fn to_user(user: &User) -> v1::User {
+    v1::User {
+        id: user.id.as_uuid().to_string(),
+        email: user.email.clone(),
+        is_active: user.is_active,
+        is_superuser: user.is_superuser,
+        is_verified: user.is_verified,
+        create_time: Some(user.created_at.into()),
+        update_time: Some(user.updated_at.into()),
+    }
+}

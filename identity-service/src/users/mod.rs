@@ -1,0 +1,211 @@
+//! Users: register, read, update, delete, list.
+
+mod access;
+pub mod grpc;
+pub mod model;
+pub mod operator;
+mod store;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use portcullis_proto::email::Email;
+
+use crate::credentials::{Hasher, Password, PasswordRules, StoredPassword};
+use crate::database::Database;
+use crate::error::{Error, Result};
+use crate::sessions::model::Caller;
+use access::authorise;
+use model::{Account, Changes, Ends, NewUser, Target, User, UserId};
+
+/// Acts on users.
+#[derive(Clone)]
+pub struct Users {
+    database: Database,
+    hasher: Arc<Hasher>,
+    rules: PasswordRules,
+}
+
+/// A registration.
+pub struct Registration {
+    /// The id of the new user.
+    pub id: UserId,
+    /// His address.
+    pub email: Email,
+    /// His password.
+    pub password: Password,
+    /// Whether he may act on other users; only the command line says so.
+    pub is_superuser: bool,
+    /// Whether his address counts as his; only the command line says so.
+    pub is_verified: bool,
+}
+
+impl Users {
+    /// Users of a database, whose new passwords follow `rules`.
+    #[must_use]
+    pub fn new(database: Database, hasher: Arc<Hasher>, rules: PasswordRules) -> Self {
+        Self {
+            database,
+            hasher,
+            rules,
+        }
+    }
+
+    /// Registers a user. Answers after the commit, so that he can log in at once, through any replica.
+    ///
+    /// # Errors
+    /// [`Error::PasswordRefused`], [`Error::EmailTaken`], [`Error::UserIdTaken`], [`Error::Overloaded`],
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn register(&self, registration: Registration) -> Result<User> {
+        let Registration {
+            id,
+            email,
+            password,
+            is_superuser,
+            is_verified,
+        } = registration;
+        self.rules
+            .check(&password, &email)
+            .map_err(Error::PasswordRefused)?;
+        let place = self.hasher.place()?;
+        self.refuse_if_taken(&email, None).await?;
+        let password = place.hash(password).await?;
+        let user = NewUser {
+            id,
+            email,
+            password,
+            is_superuser,
+            is_verified,
+        };
+        let database = self.database.clone();
+        let action = async move { store::insert(&mut *database.connection().await?, &user).await };
+        self.database.write(action).await
+    }
+
+    /// Reads a user.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::SuperuserRequired`], [`Error::UserNotFound`],
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn get(&self, caller: &Caller, target: Target) -> Result<User> {
+        Ok(self.find(caller, target).await?.user)
+    }
+
+    async fn find(&self, caller: &Caller, target: Target) -> Result<Account> {
+        let action = async {
+            let mut connection = self.database.connection().await?;
+            let found = store::find(&mut connection, SystemTime::now(), caller, target).await?;
+            authorise(caller, target, found)
+        };
+        self.database.read(action).await
+    }
+
+    /// Changes a user, all or nothing. `changes` is read only once the caller may do so, so that a caller who may
+    /// not learns nothing else.
+    ///
+    /// # Errors
+    /// Those of [`Users::get`], those of `changes`, then [`Error::PasswordRefused`], [`Error::EmailTaken`],
+    /// [`Error::Overloaded`].
+    pub async fn update(
+        &self,
+        caller: Caller,
+        target: Target,
+        changes: impl FnOnce() -> Result<Changes>,
+    ) -> Result<User> {
+        let before = self.find(&caller, target).await?;
+        let changes = changes()?;
+        let password = self.hash_new_password(&before, &changes).await?;
+        let database = self.database.clone();
+        let action = async move {
+            let mut connection = database.connection().await?;
+            connection
+                .transaction(async move |connection| {
+                    let now = SystemTime::now();
+                    let found = store::lock(connection, now, &caller, target).await?;
+                    let before = authorise(&caller, target, found)?;
+                    let ends = changes.ends(&before, target == Target::Me);
+                    let kept = (ends == Ends::OtherSessions).then_some(caller.session);
+                    if ends != Ends::Nothing {
+                        crate::sessions::store::delete_all_but(connection, before.user.id, kept).await?;
+                    }
+                    store::update(connection, now, &before, &changes, password.as_ref(), ends).await
+                })
+                .await
+        };
+        self.database.write(action).await
+    }
+
+    /// Checks and hashes the new password, if there is one. The rules see the user as he was.
+    async fn hash_new_password(&self, before: &Account, changes: &Changes) -> Result<Option<StoredPassword>> {
+        let Some(password) = &changes.password else {
+            return Ok(None);
+        };
+        let email = Email::parse(&before.user.email).map_err(|error| Error::Internal(error.into()))?;
+        self.rules
+            .check(password, &email)
+            .map_err(Error::PasswordRefused)?;
+        let place = self.hasher.place()?;
+        if let Some(email) = &changes.email {
+            self.refuse_if_taken(email, Some(before.user.id)).await?;
+        }
+        Ok(Some(place.hash(password.clone()).await?))
+    }
+
+    /// Spares the hash for an address that is taken already. Whether it is, the unique index decides in the end.
+    async fn refuse_if_taken(&self, email: &Email, but: Option<UserId>) -> Result<()> {
+        let action = async {
+            let mut connection = self.database.connection().await?;
+            Ok(store::is_taken(&mut connection, email.canonical(), but).await?)
+        };
+        if self.database.read(action).await? {
+            Err(Error::EmailTaken)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Deletes a user with all that belongs to him.
+    ///
+    /// # Errors
+    /// Those of [`Users::get`].
+    pub async fn delete(&self, caller: Caller, id: Option<UserId>) -> Result<()> {
+        let target = Target::Id(id);
+        let database = self.database.clone();
+        let action = async move {
+            let mut connection = database.connection().await?;
+            connection
+                .transaction(async move |connection| {
+                    let found = store::lock(connection, SystemTime::now(), &caller, target).await?;
+                    let user = authorise(&caller, target, found)?.user;
+                    store::delete(connection, user.id).await?;
+                    Ok(())
+                })
+                .await
+        };
+        self.database.write(action).await
+    }
+
+    /// Lists users in the order of their ids, which is that of their creation. For superusers.
+    ///
+    /// # Errors
+    /// Those of [`Users::get`].
+    pub async fn list(&self, caller: &Caller, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
+        let action = async {
+            let mut connection = self.database.connection().await?;
+            let list = async |connection: &mut AsyncPgConnection| -> Result<Vec<User>> {
+                let own = Target::Id(Some(caller.user));
+                let found = store::find(connection, SystemTime::now(), caller, own).await?;
+                authorise(caller, own, found)?;
+                Ok(store::list(connection, after, limit).await?)
+            };
+            connection
+                .build_transaction()
+                .repeatable_read()
+                .read_only()
+                .run(list)
+                .await
+        };
+        self.database.read(action).await
+    }
+}

@@ -1,0 +1,247 @@
+//! A user, and what can be asked of him.
+
+use std::time::SystemTime;
+
+use portcullis_proto::email::Email;
+use uuid::Uuid;
+
+use crate::credentials::{Password, StoredPassword};
+
+/// The id of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UserId(Uuid);
+
+impl UserId {
+    /// A new id, in the order of time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id as the database and the wire have it.
+    #[must_use]
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl Default for UserId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<Uuid> for UserId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+/// A user, as he is shown.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The user's id.
+    pub id: UserId,
+    /// The address in its normal form.
+    pub email: String,
+    /// Whether he may log in.
+    pub is_active: bool,
+    /// Whether he may act on other users.
+    pub is_superuser: bool,
+    /// Whether he has shown that the address is his.
+    pub is_verified: bool,
+    /// When he was created.
+    pub created_at: SystemTime,
+    /// When he was last changed.
+    pub updated_at: SystemTime,
+}
+
+/// A user with what decides about his tokens.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The user.
+    pub user: User,
+    /// The address by which two users are the same.
+    pub email_canonical: String,
+    /// His revocation counter: a token with a lower one has ended.
+    pub epoch: i64,
+}
+
+/// A user whom a caller names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Himself.
+    Me,
+    /// The one with this id; `None` for text that is no id, and so names nobody.
+    Id(Option<UserId>),
+}
+
+/// A new user.
+pub struct NewUser {
+    /// His id.
+    pub id: UserId,
+    /// His address.
+    pub email: Email,
+    /// His hashed password.
+    pub password: StoredPassword,
+    /// Whether he may act on other users.
+    pub is_superuser: bool,
+    /// Whether his address counts as his.
+    pub is_verified: bool,
+}
+
+/// What is asked to change; `None` leaves a thing as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The address.
+    pub email: Option<Email>,
+    /// The password.
+    pub password: Option<Password>,
+    /// Whether he may log in.
+    pub is_active: Option<bool>,
+    /// Whether he may act on other users.
+    pub is_superuser: Option<bool>,
+    /// Whether his address counts as his.
+    pub is_verified: Option<bool>,
+}
+
+/// What a change does to the sessions of the changed user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// They go on.
+    Nothing,
+    /// All but the one that asked for the change.
+    OtherSessions,
+    /// All, and every token ever issued.
+    Everything,
+}
+
+impl Changes {
+    /// What these changes to `before` end. `by_himself` tells the user's own change from a superuser's.
+    #[must_use]
+    pub fn ends(&self, before: &Account, by_himself: bool) -> Ends {
+        let deactivated = self.is_active == Some(false) && before.user.is_active;
+        if deactivated || (self.password.is_some() && !by_himself) {
+            Ends::Everything
+        } else if self.password.is_some() || (self.moves(before) && by_himself) {
+            Ends::OtherSessions
+        } else {
+            Ends::Nothing
+        }
+    }
+
+    /// The flag `is_verified` after the changes: a new address is nobody's until it is verified, unless a
+    /// superuser says so in the same breath. The same address in another spelling stays verified.
+    #[must_use]
+    pub fn verified_after(&self, before: &Account) -> bool {
+        let kept = before.user.is_verified && !self.moves(before);
+        self.is_verified.unwrap_or(kept)
+    }
+
+    /// Whether the address becomes another one, not only another spelling.
+    fn moves(&self, before: &Account) -> bool {
+        self.email
+            .as_ref()
+            .is_some_and(|email| email.canonical() != before.email_canonical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        let user = User {
+            id: UserId::new(),
+            email: "King.Arthur@camelot.bt".into(),
+            is_active: true,
+            is_superuser: false,
+            is_verified: true,
+            created_at: SystemTime::UNIX_EPOCH,
+            updated_at: SystemTime::UNIX_EPOCH,
+        };
+        Account {
+            user,
+            email_canonical: "king.arthur@camelot.bt".into(),
+            epoch: 1,
+        }
+    }
+
+    fn email(text: &str) -> Option<Email> {
+        Some(Email::parse(text).unwrap())
+    }
+
+    fn password() -> Option<Password> {
+        Some(Password::new("guinevere".into()).unwrap())
+    }
+
+    #[test]
+    fn a_user_who_changes_his_password_or_address_keeps_his_session_and_loses_the_others() {
+        let by_password = Changes {
+            password: password(),
+            ..Changes::default()
+        };
+        let by_email = Changes {
+            email: email("arthur@camelot.bt"),
+            ..Changes::default()
+        };
+        assert_eq!(by_password.ends(&account(), true), Ends::OtherSessions);
+        assert_eq!(by_email.ends(&account(), true), Ends::OtherSessions);
+    }
+
+    #[test]
+    fn a_password_set_by_a_superuser_and_a_deactivation_end_everything() {
+        let password = Changes {
+            password: password(),
+            ..Changes::default()
+        };
+        let deactivation = Changes {
+            is_active: Some(false),
+            ..Changes::default()
+        };
+        assert_eq!(password.ends(&account(), false), Ends::Everything);
+        assert_eq!(deactivation.ends(&account(), false), Ends::Everything);
+    }
+
+    #[test]
+    fn nothing_else_ends_a_session() {
+        let spelling = Changes {
+            email: email("king.arthur@CAMELOT.bt"),
+            ..Changes::default()
+        };
+        let flags = Changes {
+            is_active: Some(true),
+            is_superuser: Some(true),
+            is_verified: Some(false),
+            ..Changes::default()
+        };
+        let moved_by_superuser = Changes {
+            email: email("arthur@camelot.bt"),
+            ..Changes::default()
+        };
+        assert_eq!(spelling.ends(&account(), true), Ends::Nothing);
+        assert_eq!(flags.ends(&account(), false), Ends::Nothing);
+        assert_eq!(moved_by_superuser.ends(&account(), false), Ends::Nothing);
+        assert_eq!(Changes::default().ends(&account(), true), Ends::Nothing);
+    }
+
+    #[test]
+    fn a_new_address_is_unverified_unless_a_superuser_says_otherwise_and_a_new_spelling_stays_verified() {
+        let moved = Changes {
+            email: email("arthur@camelot.bt"),
+            ..Changes::default()
+        };
+        let vouched = Changes {
+            is_verified: Some(true),
+            ..moved.clone()
+        };
+        let spelling = Changes {
+            email: email("KING.arthur@camelot.bt"),
+            ..Changes::default()
+        };
+        assert!(!moved.verified_after(&account()));
+        assert!(vouched.verified_after(&account()));
+        assert!(spelling.verified_after(&account()));
+        assert!(Changes::default().verified_after(&account()));
+    }
+}

@@ -1,0 +1,64 @@
+//! What an operator does from the command line, on the machine of identity-service and with no caller.
+
+use std::time::SystemTime;
+
+use diesel_async::AsyncConnection as _;
+use portcullis_proto::email::Email;
+
+use super::model::{Changes, Ends, User, UserId};
+use super::store;
+use crate::database::Database;
+use crate::error::{Error, Result};
+
+/// Changes the flags of the user with this address; what it ends is what a superuser's change would.
+///
+/// # Errors
+/// [`Error::UserNotFound`], [`Error::DatabaseUnavailable`].
+pub async fn update(database: &Database, email: Email, changes: Changes) -> Result<User> {
+    let handle = database.clone();
+    let action = async move {
+        let mut connection = handle.connection().await?;
+        connection
+            .transaction(async move |connection| {
+                let found = store::lock_by_email(connection, email.canonical()).await?;
+                let before = found.ok_or(Error::UserNotFound)?;
+                let ends = changes.ends(&before, false);
+                if ends != Ends::Nothing {
+                    crate::sessions::store::delete_all_but(connection, before.user.id, None).await?;
+                }
+                store::update(connection, SystemTime::now(), &before, &changes, None, ends).await
+            })
+            .await
+    };
+    database.write(action).await
+}
+
+/// Deletes the user with this address.
+///
+/// # Errors
+/// [`Error::UserNotFound`], [`Error::DatabaseUnavailable`].
+pub async fn delete(database: &Database, email: Email) -> Result<User> {
+    let handle = database.clone();
+    let action = async move {
+        let mut connection = handle.connection().await?;
+        connection
+            .transaction(async move |connection| {
+                let found = store::lock_by_email(connection, email.canonical()).await?;
+                let user = found.ok_or(Error::UserNotFound)?.user;
+                store::delete(connection, user.id).await?;
+                Ok(user)
+            })
+            .await
+    };
+    database.write(action).await
+}
+
+/// At most `limit` users after the one with the id `after`, in the order of their ids.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub async fn list(database: &Database, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
+    database
+        .read(async { Ok(store::list(&mut *database.connection().await?, after, limit).await?) })
+        .await
+}

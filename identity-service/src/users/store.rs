@@ -1,0 +1,264 @@
+//! The table `users`.
+
+use std::time::SystemTime;
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use portcullis_proto::access_token::LEEWAY;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::access::Found;
+use super::model::{Account, Changes, Ends, NewUser, Target, User, UserId};
+use crate::credentials::StoredPassword;
+use crate::error::{Error, Result};
+use crate::schema::{sessions, users};
+use crate::sessions::model::Caller;
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: Uuid,
+    email: String,
+    email_canonical: String,
+    epoch: i64,
+    is_active: bool,
+    is_superuser: bool,
+    is_verified: bool,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl From<Row> for Account {
+    fn from(row: Row) -> Self {
+        let user = User {
+            id: row.id.into(),
+            email: row.email,
+            is_active: row.is_active,
+            is_superuser: row.is_superuser,
+            is_verified: row.is_verified,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+        };
+        Self {
+            user,
+            email_canonical: row.email_canonical,
+            epoch: row.epoch,
+        }
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = users)]
+struct NewRow<'a> {
+    id: Uuid,
+    email: &'a str,
+    email_canonical: &'a str,
+    password_scheme: &'a str,
+    password_hash: &'a str,
+    is_superuser: bool,
+    is_verified: bool,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = users)]
+struct ChangedRow<'a> {
+    email: Option<&'a str>,
+    email_canonical: Option<&'a str>,
+    password_scheme: Option<&'a str>,
+    password_hash: Option<&'a str>,
+    epoch: Option<i64>,
+    is_active: Option<bool>,
+    is_superuser: Option<bool>,
+    is_verified: bool,
+    updated_at: OffsetDateTime,
+}
+
+diesel::define_sql_function! {
+    /// The next value of a sequence.
+    fn nextval(sequence: diesel::sql_types::Text) -> diesel::sql_types::BigInt;
+}
+
+/// The caller, his session and the target, in one statement: one moment.
+pub(super) async fn find(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    caller: &Caller,
+    target: Target,
+) -> QueryResult<Found> {
+    let session = sessions::table
+        .filter(sessions::id.eq(caller.session.as_uuid()))
+        .filter(sessions::user_id.eq(caller.user.as_uuid()))
+        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)));
+    let rows: Vec<(Row, bool)> = users::table
+        .filter(users::id.eq_any(ids(caller, target)))
+        .select((Row::as_select(), diesel::dsl::exists(session)))
+        .load(connection)
+        .await?;
+    let session_is_live = rows.iter().any(|(_, live)| *live);
+    let accounts: Vec<Account> = rows.into_iter().map(|(row, _)| row.into()).collect();
+    Ok(found(&accounts, session_is_live, caller, target))
+}
+
+/// The same as [`find`], and nobody can change either user until the transaction ends. The session is looked at
+/// after the locks are held, so that what ended it while they were waited for is seen. Rows are locked in the order
+/// of their ids: two superusers who change each other do not wait for one another.
+pub(super) async fn lock(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    caller: &Caller,
+    target: Target,
+) -> QueryResult<Found> {
+    let rows: Vec<Row> = users::table
+        .filter(users::id.eq_any(ids(caller, target)))
+        .order(users::id)
+        .select(Row::as_select())
+        .for_no_key_update()
+        .load(connection)
+        .await?;
+    let session_is_live = crate::sessions::store::is_live(connection, now, caller).await?;
+    let accounts: Vec<Account> = rows.into_iter().map(Account::from).collect();
+    Ok(found(&accounts, session_is_live, caller, target))
+}
+
+fn ids(caller: &Caller, target: Target) -> Vec<Uuid> {
+    let mut ids = vec![caller.user.as_uuid()];
+    if let Target::Id(Some(target)) = target {
+        ids.push(target.as_uuid());
+    }
+    ids
+}
+
+fn found(accounts: &[Account], session_is_live: bool, caller: &Caller, target: Target) -> Found {
+    let with = |id: UserId| accounts.iter().find(|account| account.user.id == id).cloned();
+    let target = match target {
+        Target::Me | Target::Id(None) => None,
+        Target::Id(Some(id)) => with(id),
+    };
+    Found {
+        caller: with(caller.user),
+        session_is_live,
+        target,
+    }
+}
+
+/// Whether an address is taken by another user than `but`. The answer may be old when it arrives: it only saves
+/// work, and the unique index decides.
+pub(super) async fn is_taken(
+    connection: &mut AsyncPgConnection,
+    email_canonical: &str,
+    but: Option<UserId>,
+) -> QueryResult<bool> {
+    let owner: Option<Uuid> = users::table
+        .filter(users::email_canonical.eq(email_canonical))
+        .select(users::id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(owner.is_some_and(|owner| but.is_none_or(|but| but.as_uuid() != owner)))
+}
+
+pub(super) async fn insert(connection: &mut AsyncPgConnection, user: &NewUser) -> Result<User> {
+    let row: Row = diesel::insert_into(users::table)
+        .values(NewRow {
+            id: user.id.as_uuid(),
+            email: user.email.as_str(),
+            email_canonical: user.email.canonical(),
+            password_scheme: &user.password.scheme,
+            password_hash: &user.password.hash,
+            is_superuser: user.is_superuser,
+            is_verified: user.is_verified,
+        })
+        .returning(Row::as_returning())
+        .get_result(connection)
+        .await
+        .map_err(name_violated_key)?;
+    Ok(Account::from(row).user)
+}
+
+/// Applies changes to a user that the transaction has locked.
+pub(super) async fn update(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    before: &Account,
+    changes: &Changes,
+    new_password: Option<&StoredPassword>,
+    ends: Ends,
+) -> Result<User> {
+    let epoch = match ends {
+        Ends::Everything => Some(diesel::select(nextval("epochs")).get_result(connection).await?),
+        Ends::Nothing | Ends::OtherSessions => None,
+    };
+    let changed = ChangedRow {
+        email: changes.email.as_ref().map(|email| email.as_str()),
+        email_canonical: changes.email.as_ref().map(|email| email.canonical()),
+        password_scheme: new_password.map(|password| password.scheme.as_str()),
+        password_hash: new_password.map(|password| password.hash.as_str()),
+        epoch,
+        is_active: changes.is_active,
+        is_superuser: changes.is_superuser,
+        is_verified: changes.verified_after(before),
+        updated_at: now.into(),
+    };
+    let raised = i32::from(new_password.is_some());
+    let row: Row = diesel::update(users::table.find(before.user.id.as_uuid()))
+        .set((
+            changed,
+            users::password_version.eq(users::password_version + raised),
+        ))
+        .returning(Row::as_returning())
+        .get_result(connection)
+        .await
+        .map_err(name_violated_key)?;
+    Ok(Account::from(row).user)
+}
+
+/// Deletes a user; his sessions go with him.
+pub(super) async fn delete(connection: &mut AsyncPgConnection, id: UserId) -> QueryResult<usize> {
+    diesel::delete(users::table.find(id.as_uuid()))
+        .execute(connection)
+        .await
+}
+
+/// At most `limit` users after the one with the id `after`, in the order of their ids.
+pub(super) async fn list(
+    connection: &mut AsyncPgConnection,
+    after: Option<UserId>,
+    limit: i64,
+) -> QueryResult<Vec<User>> {
+    let rows: Vec<Row> = users::table
+        .filter(users::id.gt(after.map_or(Uuid::nil(), UserId::as_uuid)))
+        .order(users::id)
+        .limit(limit)
+        .select(Row::as_select())
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| Account::from(row).user).collect())
+}
+
+/// The user with an address, whom nobody can change until the transaction ends.
+pub(super) async fn lock_by_email(
+    connection: &mut AsyncPgConnection,
+    email_canonical: &str,
+) -> QueryResult<Option<Account>> {
+    let row: Option<Row> = users::table
+        .filter(users::email_canonical.eq(email_canonical))
+        .select(Row::as_select())
+        .for_no_key_update()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(Account::from))
+}
+
+fn name_violated_key(error: DieselError) -> Error {
+    if let DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, details) = &error {
+        match details.constraint_name() {
+            Some("users_email_canonical_key") => return Error::EmailTaken,
+            Some("users_pkey") => return Error::UserIdTaken,
+            _ => {}
+        }
+    }
+    error.into()
+}
