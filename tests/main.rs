@@ -1,1 +1,26 @@
-fn main() {}
+//! The whole system from outside: real processes, real sockets, a real Postgres. One module a promise.
+//!
+//! `tests/run` brings what this needs and runs it; `tests/run --full` plays the long rounds.
+
+#![expect(unreachable_pub, reason = "everything in a test binary is private to it")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test says by failing what went wrong")]
+
+mod harness;
+
+mod flow;
+
+mod contract;
+
+mod access;
+mod endings;
+mod login_race;
+
+mod command_line;
+mod configuration;
+mod outage;
+mod overload;
+mod replicas;
+
+mod architecture;
+mod errors;
+mod schema;

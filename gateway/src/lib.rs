@@ -1,1 +1,96 @@
+//! The gateway: HTTP on one side, gRPC on the other, nothing worth stealing in between.
+//!
+//! A request is read from the outside in:
+//!
+//! - [`config`]: every variable; [`telemetry`]: what is logged; [`signal`]: how the process is asked to stop
+//! - [`routes`]: one line an endpoint, and who may use it
+//! - [`gate`]: what holds for every request: sizes, deadline, panics, request id
+//! - [`auth`]: who is calling: access tokens, the cookie, where a browser's request comes from
+//! - [`body`]: JSON and form bodies, and FastAPI's 422 when they are wrong
+//! - [`endpoints`]: one file an endpoint or resource: request, handler, response
+//! - [`identity`]: the typed client of identity-service
+//! - [`failure`]: THE table: why a request failed → the HTTP answer
+//! - [`healthcheck`]: the subcommand that asks a running gateway whether it is ready
 
+pub mod config;
+pub mod signal;
+pub mod telemetry;
+
+pub mod routes;
+
+pub mod gate;
+
+pub mod auth;
+pub mod body;
+pub mod endpoints;
+pub mod identity;
+
+pub mod failure;
+
+pub mod healthcheck;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::{App, HttpServer, web};
+use tracing_actix_web::TracingLogger;
+
+use auth::origin::{self, Origins};
+use auth::verifier::Verifier;
+use config::Config;
+use identity::Identity;
+
+/// How long a client may take to send the head of a request; then 408.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept: longer than the 60 s for which common load balancers keep theirs.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long requests in flight may take to finish once the process was asked to stop.
+const DRAIN_SECONDS: u64 = 20;
+
+/// Serves HTTP on `listener` until `shutdown` resolves and what has begun is finished.
+///
+/// # Errors
+/// If the listener cannot be used, or the server fails.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let verifier = Arc::new(Verifier::new(Identity::connect(&config.identity_service_url)));
+    let refresher = tokio::spawn(Arc::clone(&verifier).keep_fresh());
+    let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
+    let identity_service_url = config.identity_service_url;
+
+    tracing::info!(address = %listener.local_addr()?, workers = config.workers, "serving");
+    let served = HttpServer::new(move || {
+        // This closure runs once a worker: each has its own channel to identity-service.
+        App::new()
+            .app_data(Identity::connect(&identity_service_url))
+            .app_data(web::Data::from(Arc::clone(&verifier)))
+            .app_data(web::Data::from(Arc::clone(&origins)))
+            .configure(routes::register)
+            .default_service(web::to(endpoints::fallback::answer))
+            // The last of these meets a request first.
+            .wrap(from_fn(origin::guard))
+            .wrap(Condition::new(origins.any_cors(), origins.cors()))
+            .wrap(from_fn(gate::limits))
+            .wrap(from_fn(gate::last_resort))
+            .wrap(from_fn(gate::common_headers))
+            .wrap(TracingLogger::<telemetry::RequestSpan>::new())
+    })
+    .workers(config.workers)
+    .keep_alive(KEEP_ALIVE)
+    .tcp_nodelay(true)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .shutdown_timeout(DRAIN_SECONDS)
+    .shutdown_signal(shutdown)
+    .listen(listener)?
+    .run()
+    .await;
+    refresher.abort();
+    tracing::info!("stopped");
+    served
+}

@@ -139,18 +139,12 @@ impl<'a> Vars<'a> {
         let url = self.secret(&DATABASE_URL)?;
         // The parser's own message may repeat the password.
         let settings = tokio_postgres::Config::from_str(&url).map_err(|_| {
-            error(
-                &DATABASE_URL,
-                "is not a Postgres URL: postgres://USER:PASSWORD@HOST:PORT/DATABASE",
-            )
+            error(&DATABASE_URL, "is not a Postgres URL: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
         })?;
         if settings.get_hosts().is_empty() || settings.get_dbname().is_none() {
             return Err(error(&DATABASE_URL, "names no host or no database"));
         }
-        Ok(DatabaseConfig {
-            settings,
-            pool_size: self.number(&DATABASE_POOL_SIZE, 1, 1000)?,
-        })
+        Ok(DatabaseConfig { settings, pool_size: self.number(&DATABASE_POOL_SIZE, 1, 1000)? })
     }
 
     /// What every command that touches a password needs.
@@ -170,9 +164,7 @@ impl<'a> Vars<'a> {
                 0 => cores,
                 threads => threads,
             },
-            rules: PasswordRules {
-                min_length: self.number(&PASSWORD_MIN_LENGTH, 1, 128)?,
-            },
+            rules: PasswordRules { min_length: self.number(&PASSWORD_MIN_LENGTH, 1, 128)? },
         })
     }
 
@@ -182,8 +174,7 @@ impl<'a> Vars<'a> {
     /// The variable is malformed.
     pub fn listen_address(&self) -> Result<SocketAddr, ConfigError> {
         let text = self.value(&LISTEN_ADDRESS)?;
-        text.parse()
-            .map_err(|_| error(&LISTEN_ADDRESS, "is not an address and port like 127.0.0.1:50051"))
+        text.parse().map_err(|_| error(&LISTEN_ADDRESS, "is not an address and port like 127.0.0.1:50051"))
     }
 
     /// What is logged, and how.
@@ -211,10 +202,8 @@ impl<'a> Vars<'a> {
 
     fn key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {
         let key = self.base64(&KEY_ENCRYPTION_KEY)?;
-        let key: &[u8; 32] = key
-            .as_slice()
-            .try_into()
-            .map_err(|_| error(&KEY_ENCRYPTION_KEY, "does not have 32 bytes"))?;
+        let key: &[u8; 32] =
+            key.as_slice().try_into().map_err(|_| error(&KEY_ENCRYPTION_KEY, "does not have 32 bytes"))?;
         Ok(KeyEncryptionKey::new(key))
     }
 
@@ -222,19 +211,13 @@ impl<'a> Vars<'a> {
     where
         T: FromStr + PartialOrd + std::fmt::Display + Copy,
     {
-        let number = self
-            .value(variable)?
-            .parse()
-            .ok()
-            .filter(|number| (min..=max).contains(number));
+        let number = self.value(variable)?.parse().ok().filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| error(variable, &format!("is not a whole number from {min} to {max}")))
     }
 
     fn base64(&self, variable: &Variable) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let text = self.secret(variable)?;
-        let bytes = STANDARD
-            .decode(text.as_bytes())
-            .map_err(|_| error(variable, "is not base64"))?;
+        let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| error(variable, "is not base64"))?;
         Ok(Zeroizing::new(bytes))
     }
 
@@ -244,17 +227,10 @@ impl<'a> Vars<'a> {
             return Ok(Zeroizing::new(self.value(variable)?));
         };
         if (self.0)(variable.name).is_some() {
-            return Err(error(
-                variable,
-                "is set, and so is the variable with _FILE; keep one of them",
-            ));
+            return Err(error(variable, "is set, and so is the variable with _FILE; keep one of them"));
         }
-        let text = std::fs::read_to_string(&path).map_err(|problem| {
-            error(
-                variable,
-                &format!("cannot be read from the file {path}: {problem}"),
-            )
-        })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|problem| error(variable, &format!("cannot be read from the file {path}: {problem}")))?;
         Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
@@ -267,35 +243,22 @@ impl<'a> Vars<'a> {
 
 /// The variables of this process.
 #[must_use]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that reads the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 fn error(variable: &Variable, problem: &str) -> ConfigError {
-    ConfigError {
-        name: variable.name,
-        problem: problem.to_owned(),
-    }
+    ConfigError { name: variable.name, problem: problem.to_owned() }
 }
 
 /// All variables as text, for `--help`.
 #[must_use]
 pub fn help() -> String {
-    let lines = VARIABLES.iter().map(
-        |Variable {
-             name,
-             default,
-             meaning,
-         }| {
-            let default =
-                default.map_or_else(|| "required".to_owned(), |default| format!("default {default}"));
-            format!("  {name} ({default})\n      {meaning}\n")
-        },
-    );
+    let lines = VARIABLES.iter().map(|Variable { name, default, meaning }| {
+        let default = default.map_or_else(|| "required".to_owned(), |default| format!("default {default}"));
+        format!("  {name} ({default})\n      {meaning}\n")
+    });
     format!(
         "Environment:\n{}  A secret can also be given as a file, by the name with _FILE.",
         lines.collect::<String>()
@@ -336,10 +299,7 @@ mod tests {
     fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
         for variable in VARIABLES.iter().filter(|variable| variable.default.is_none()) {
             let problem = problem(variable.name, None);
-            assert!(
-                problem.starts_with(&format!("{} is not set: ", variable.name)),
-                "{problem}"
-            );
+            assert!(problem.starts_with(&format!("{} is not set: ", variable.name)), "{problem}");
         }
         for (name, value) in [
             ("DATABASE_URL", "mysql://u:hunter2@localhost/db"),
@@ -356,10 +316,7 @@ mod tests {
         ] {
             let problem = problem(name, Some(value));
             assert!(problem.starts_with(name) && !problem.contains('\n'), "{problem}");
-            assert!(
-                !problem.contains("hunter2") && !problem.contains(value),
-                "{problem}"
-            );
+            assert!(!problem.contains("hunter2") && !problem.contains(value), "{problem}");
         }
     }
 

@@ -63,10 +63,8 @@ impl Database {
             async move { open(&settings).await }.boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config("", config);
-        let pool = Pool::builder(manager)
-            .max_size(size)
-            .build()
-            .expect("a pool without timeouts needs no runtime");
+        let pool =
+            Pool::builder(manager).max_size(size).build().expect("a pool without timeouts needs no runtime");
         Self { pool, settings }
     }
 
@@ -129,15 +127,12 @@ impl Database {
     /// longer than a minute, [`Error::Internal`] when a migration fails. Each migration is a transaction.
     pub async fn migrate(&self) -> Result<Vec<String>> {
         let settings = self.settings.clone().options(MIGRATION_OPTIONS).clone();
-        let mut connection = open(&settings)
-            .await
-            .map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+        let mut connection =
+            open(&settings).await.map_err(|error| Error::DatabaseUnavailable(error.into()))?;
         take_migration_lock(&mut connection).await?;
         // The lock goes with the connection, whichever way this ends.
         let mut harness = AsyncMigrationHarness::new(connection);
-        let applied = harness
-            .run_pending_migrations(MIGRATIONS)
-            .map_err(Error::Internal)?;
+        let applied = harness.run_pending_migrations(MIGRATIONS).map_err(Error::Internal)?;
         Ok(applied.iter().map(ToString::to_string).collect())
     }
 }
@@ -173,9 +168,7 @@ async fn take_migration_lock(connection: &mut AsyncPgConnection) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > give_up {
-            return Err(Error::DatabaseUnavailable(
-                "another process has been migrating for a minute".into(),
-            ));
+            return Err(Error::DatabaseUnavailable("another process has been migrating for a minute".into()));
         }
         sleep(Duration::from_millis(100)).await;
     }

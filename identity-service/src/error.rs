@@ -66,10 +66,7 @@ pub struct Violation {
 impl Error {
     /// One malformed field.
     pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
-        Self::InvalidRequest(vec![Violation {
-            field,
-            description: description.into(),
-        }])
+        Self::InvalidRequest(vec![Violation { field, description: description.into() }])
     }
 
     /// A caller who is not who he says, or does not say; `why` is for the log.

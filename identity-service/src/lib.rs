@@ -83,26 +83,11 @@ async fn start(config: Config) -> anyhow::Result<App> {
     until_available(|| migrate(&database)).await?;
     let load = || Trust::load(&database, &config.key_encryption_key, &config.issuer);
     let trust = Arc::new(until_available(load).await?);
-    let CredentialsConfig {
-        pepper,
-        bcrypt_cost,
-        hash_threads,
-        rules,
-    } = config.credentials;
+    let CredentialsConfig { pepper, bcrypt_cost, hash_threads, rules } = config.credentials;
     let hasher = Arc::new(Hasher::start(pepper, bcrypt_cost, hash_threads)?);
     let users = Users::new(database.clone(), hasher.clone(), rules);
-    let sessions = Sessions::new(
-        database.clone(),
-        hasher,
-        trust.clone(),
-        config.access_token_lifetime,
-    );
-    Ok(App {
-        database,
-        trust,
-        users,
-        sessions,
-    })
+    let sessions = Sessions::new(database.clone(), hasher, trust.clone(), config.access_token_lifetime);
+    Ok(App { database, trust, users, sessions })
 }
 
 async fn migrate(database: &Database) -> Result<()> {

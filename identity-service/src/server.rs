@@ -107,13 +107,8 @@ pub async fn check_health(address: SocketAddr) -> Result<(), String> {
         .map_err(|error| error.to_string())?
         .connect_timeout(HEALTH_CHECK)
         .timeout(HEALTH_CHECK);
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|_| format!("nothing answers at {address}"))?;
-    let answer = HealthClient::new(channel)
-        .check(HealthCheckRequest::default())
-        .await;
+    let channel = endpoint.connect().await.map_err(|_| format!("nothing answers at {address}"))?;
+    let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
     match answer {
         Ok(answer) if answer.get_ref().status == ServingStatus::Serving as i32 => Ok(()),
         Ok(_) => Err("the database does not answer".to_owned()),

@@ -18,58 +18,38 @@ use crate::error::{Error, Violation};
 #[must_use]
 pub fn classify(error: &Error) -> (Code, Reason, &'static str) {
     match error {
-        Error::InvalidRequest(_) => (
-            Code::InvalidArgument,
-            Reason::InvalidRequest,
-            "The request has malformed fields.",
-        ),
-        Error::PasswordRefused(_) => (
-            Code::InvalidArgument,
-            Reason::PasswordRefused,
-            "The password breaks a rule for new passwords.",
-        ),
-        Error::EmailTaken => (
-            Code::AlreadyExists,
-            Reason::EmailTaken,
-            "Another user has this e-mail address.",
-        ),
+        Error::InvalidRequest(_) => {
+            (Code::InvalidArgument, Reason::InvalidRequest, "The request has malformed fields.")
+        }
+        Error::PasswordRefused(_) => {
+            (Code::InvalidArgument, Reason::PasswordRefused, "The password breaks a rule for new passwords.")
+        }
+        Error::EmailTaken => {
+            (Code::AlreadyExists, Reason::EmailTaken, "Another user has this e-mail address.")
+        }
         Error::UserIdTaken => (Code::AlreadyExists, Reason::UserIdTaken, "The user id is in use."),
-        Error::BadCredentials => (
-            Code::Unauthenticated,
-            Reason::BadCredentials,
-            "The e-mail address or the password is wrong.",
-        ),
-        Error::Unauthenticated(_) => (
-            Code::Unauthenticated,
-            Reason::Unauthenticated,
-            "The access token is missing or names nobody.",
-        ),
-        Error::SuperuserRequired => (
-            Code::PermissionDenied,
-            Reason::SuperuserRequired,
-            "The caller is not a superuser.",
-        ),
+        Error::BadCredentials => {
+            (Code::Unauthenticated, Reason::BadCredentials, "The e-mail address or the password is wrong.")
+        }
+        Error::Unauthenticated(_) => {
+            (Code::Unauthenticated, Reason::Unauthenticated, "The access token is missing or names nobody.")
+        }
+        Error::SuperuserRequired => {
+            (Code::PermissionDenied, Reason::SuperuserRequired, "The caller is not a superuser.")
+        }
         Error::UserNotFound => (Code::NotFound, Reason::UserNotFound, "There is no such user."),
-        Error::SessionNotFound => (
-            Code::NotFound,
-            Reason::SessionNotFound,
-            "The caller has no such session.",
-        ),
-        Error::Overloaded { .. } => (
-            Code::ResourceExhausted,
-            Reason::Overloaded,
-            "Too many passwords wait to be hashed.",
-        ),
-        Error::DatabaseUnavailable(_) => (
-            Code::Unavailable,
-            Reason::DatabaseUnavailable,
-            "The database does not answer.",
-        ),
-        Error::Internal(_) => (
-            Code::Internal,
-            Reason::Internal,
-            "A fault of identity-service; its log says more.",
-        ),
+        Error::SessionNotFound => {
+            (Code::NotFound, Reason::SessionNotFound, "The caller has no such session.")
+        }
+        Error::Overloaded { .. } => {
+            (Code::ResourceExhausted, Reason::Overloaded, "Too many passwords wait to be hashed.")
+        }
+        Error::DatabaseUnavailable(_) => {
+            (Code::Unavailable, Reason::DatabaseUnavailable, "The database does not answer.")
+        }
+        Error::Internal(_) => {
+            (Code::Internal, Reason::Internal, "A fault of identity-service; its log says more.")
+        }
     }
 }
 
@@ -82,13 +62,7 @@ impl From<Error> for Status {
             Error::InvalidRequest(violations) => add_violations(&mut details, violations),
             Error::PasswordRefused(rule) => {
                 let description = rule.to_string();
-                add_violations(
-                    &mut details,
-                    vec![Violation {
-                        field: "password",
-                        description,
-                    }],
-                );
+                add_violations(&mut details, vec![Violation { field: "password", description }]);
             }
             Error::Overloaded { retry_after } => {
                 details.set_retry_info(Some(retry_after.max(Duration::from_secs(1))));

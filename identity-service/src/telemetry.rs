@@ -6,9 +6,7 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging. Once a process.
 pub fn start(config: LogConfig) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(config.filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(config.filter).with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => builder.with_ansi(false).init(),
         LogFormat::Json => builder.json().init(),
@@ -20,7 +18,5 @@ pub fn start(config: LogConfig) {
 /// # Errors
 /// What is wrong with it.
 pub fn parse_filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder()
-        .parse(text)
-        .map_err(|error| error.to_string())
+    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
 }

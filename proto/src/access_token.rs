@@ -103,9 +103,8 @@ pub fn verify(
         return Err(Refusal::TooLong);
     }
     let header = read_header(token).ok_or(Refusal::Header)?;
-    let key = key_of(&header.kid).ok_or_else(|| Refusal::UnknownKey {
-        kid: header.kid.chars().take(64).collect(),
-    })?;
+    let key = key_of(&header.kid)
+        .ok_or_else(|| Refusal::UnknownKey { kid: header.kid.chars().take(64).collect() })?;
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation(issuer))
         .map_err(|error| Refusal::Invalid(error.to_string()))?
         .claims;
@@ -196,15 +195,8 @@ mod tests {
 
     #[test]
     fn the_audience_must_be_exactly_one_and_ours() {
-        for audience in [
-            vec![],
-            vec!["other".into()],
-            vec![AUDIENCE.into(), "other".into()],
-        ] {
-            let token = Claims {
-                aud: audience,
-                ..claims(NOW, NOW + 60)
-            };
+        for audience in [vec![], vec!["other".into()], vec![AUDIENCE.into(), "other".into()]] {
+            let token = Claims { aud: audience, ..claims(NOW, NOW + 60) };
             assert_eq!(check(&token), Err(Refusal::Audience));
         }
     }

@@ -18,9 +18,7 @@ impl Command {
     pub(super) async fn run(self, vars: &Vars<'_>) -> Result<(), Failure> {
         let Self::List = self;
         for key in trust::list_keys(&super::database(vars)?).await? {
-            let made = OffsetDateTime::from(key.public.created_at)
-                .format(&Rfc3339)
-                .unwrap_or_default();
+            let made = OffsetDateTime::from(key.public.created_at).format(&Rfc3339).unwrap_or_default();
             println!("{}  {:<7}  {made}", key.public.kid, key.public.state.as_str());
         }
         Ok(())

@@ -63,9 +63,7 @@ impl Command {
             Self::User(command) => command.run(vars).await,
             Self::Key(command) => command.run(vars).await,
             Self::Healthcheck => {
-                server::check_health(vars.listen_address()?)
-                    .await
-                    .map_err(Failure::Refused)?;
+                server::check_health(vars.listen_address()?).await.map_err(Failure::Refused)?;
                 println!("serving");
                 Ok(())
             }
@@ -86,9 +84,7 @@ async fn serve(vars: &Vars<'_>) -> Result<(), Failure> {
     let shutdown = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
-    crate::serve(config, listener, shutdown)
-        .await
-        .map_err(|error| refused(&error))
+    crate::serve(config, listener, shutdown).await.map_err(|error| refused(&error))
 }
 
 async fn migrate(vars: &Vars<'_>) -> Result<(), Failure> {

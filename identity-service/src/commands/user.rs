@@ -58,40 +58,26 @@ impl Command {
     pub(super) async fn run(self, vars: &Vars<'_>) -> Result<(), Failure> {
         let database = super::database(vars)?;
         match self {
-            Self::Create {
-                email,
-                superuser,
-                verified,
-            } => {
+            Self::Create { email, superuser, verified } => {
                 let user = create(vars, database, &email, superuser, verified).await?;
                 show("created", &user);
             }
             Self::Promote { email } => {
-                let changes = Changes {
-                    is_superuser: Some(true),
-                    ..Changes::default()
-                };
+                let changes = Changes { is_superuser: Some(true), ..Changes::default() };
                 show("promoted", &update(&database, &email, changes).await?);
             }
             Self::List => list(&database).await?,
             Self::Activate { email } => {
-                let changes = Changes {
-                    is_active: Some(true),
-                    ..Changes::default()
-                };
+                let changes = Changes { is_active: Some(true), ..Changes::default() };
                 show("activated", &update(&database, &email, changes).await?);
             }
             Self::Deactivate { email } => {
-                let changes = Changes {
-                    is_active: Some(false),
-                    ..Changes::default()
-                };
+                let changes = Changes { is_active: Some(false), ..Changes::default() };
                 show("deactivated", &update(&database, &email, changes).await?);
             }
             Self::Delete { email } => {
-                let user = operator::delete(&database, parse(&email)?)
-                    .await
-                    .map_err(|error| name(error, &email))?;
+                let user =
+                    operator::delete(&database, parse(&email)?).await.map_err(|error| name(error, &email))?;
                 show("deleted", &user);
             }
         }
@@ -111,23 +97,13 @@ async fn create(
     let password = read_password()?;
     let hasher = Arc::new(Hasher::start(config.pepper, config.bcrypt_cost, 1)?);
     let users = Users::new(database, hasher, config.rules);
-    let registration = Registration {
-        id: UserId::new(),
-        email: address,
-        password,
-        is_superuser,
-        is_verified,
-    };
-    users
-        .register(registration)
-        .await
-        .map_err(|error| name(error, email))
+    let registration =
+        Registration { id: UserId::new(), email: address, password, is_superuser, is_verified };
+    users.register(registration).await.map_err(|error| name(error, email))
 }
 
 async fn update(database: &Database, email: &str, changes: Changes) -> Result<User, Failure> {
-    operator::update(database, parse(email)?, changes)
-        .await
-        .map_err(|error| name(error, email))
+    operator::update(database, parse(email)?, changes).await.map_err(|error| name(error, email))
 }
 
 async fn list(database: &Database) -> Result<(), Failure> {

@@ -68,19 +68,8 @@ impl Hasher {
         let decoy =
             StoredPassword::make(&pepper, cost, &nobody).map_err(|error| Error::Internal(error.into()))?;
         let recent_micros = AtomicU64::new(micros(started.elapsed()));
-        let work = Work {
-            pepper,
-            cost,
-            thread_count,
-            decoy,
-            places: AtomicUsize::new(0),
-            recent_micros,
-        };
-        Ok(Self {
-            threads,
-            permits: Arc::new(Semaphore::new(thread_count)),
-            work: Arc::new(work),
-        })
+        let work = Work { pepper, cost, thread_count, decoy, places: AtomicUsize::new(0), recent_micros };
+        Ok(Self { threads, permits: Arc::new(Semaphore::new(thread_count)), work: Arc::new(work) })
     }
 
     /// Takes a place in the queue; it is given back when the hash is done or the place is dropped.
@@ -92,16 +81,11 @@ impl Hasher {
         let hash = Duration::from_micros(work.recent_micros.load(Ordering::Relaxed).max(1));
         let per_thread = usize::try_from(QUEUE.as_micros() / hash.as_micros()).unwrap_or(usize::MAX);
         let room = work.thread_count.saturating_mul(per_thread.saturating_add(1));
-        let taken = work
-            .places
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |places| {
-                (places < room).then_some(places + 1)
-            });
+        let taken = work.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |places| {
+            (places < room).then_some(places + 1)
+        });
         match taken {
-            Ok(_) => Ok(Place {
-                hasher: self,
-                held: Held(Arc::clone(work)),
-            }),
+            Ok(_) => Ok(Place { hasher: self, held: Held(Arc::clone(work)) }),
             Err(places) => Err(Error::Overloaded {
                 retry_after: hash * u32::try_from(places / work.thread_count).unwrap_or(u32::MAX),
             }),
@@ -132,18 +116,15 @@ impl Place<'_> {
     /// # Errors
     /// [`Error::Internal`] when a hash thread panics.
     pub async fn verify(self, password: Password, stored: Option<StoredPassword>) -> Result<Verdict> {
-        self.run(move |work| work.verify(&password, stored.as_ref()))
-            .await
+        self.run(move |work| work.verify(&password, stored.as_ref())).await
     }
 
     /// Waits for a thread and runs the job there. The place is held until the job is done, also when nobody waits
     /// for it any more.
     async fn run<T: Send + 'static>(self, job: impl FnOnce(&Work) -> T + Send + 'static) -> Result<T> {
         let Place { hasher, held } = self;
-        let permit = Arc::clone(&hasher.permits)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+        let permit =
+            Arc::clone(&hasher.permits).acquire_owned().await.expect("the semaphore is never closed");
         let (done, outcome) = oneshot::channel();
         hasher.threads.spawn(move || {
             let started = Instant::now();
@@ -173,9 +154,7 @@ impl Work {
             return Verdict::Mismatch;
         };
         if stored.matches(&self.pepper, password) {
-            return Verdict::Match {
-                outdated: cost < self.cost,
-            };
+            return Verdict::Match { outdated: cost < self.cost };
         }
         // A hash of cost c takes 2^c steps; those of cost c, c+1 … up to the present one make up the difference,
         // so that a wrong password takes the same time whatever the age of the hash.
@@ -188,8 +167,7 @@ impl Work {
     /// Follows the speed of the machine: an average in which the last few hashes count most.
     fn remember(&self, took: Duration) {
         let before = self.recent_micros.load(Ordering::Relaxed);
-        self.recent_micros
-            .store((before * 7 + micros(took)) / 8, Ordering::Relaxed);
+        self.recent_micros.store((before * 7 + micros(took)) / 8, Ordering::Relaxed);
     }
 }
 
@@ -222,17 +200,9 @@ mod tests {
         let hasher = hasher(1);
         let stored = hasher.place().unwrap().hash(password("guinevere")).await.unwrap();
         let verify = async |text: &str, stored: Option<StoredPassword>| {
-            hasher
-                .place()
-                .unwrap()
-                .verify(password(text), stored)
-                .await
-                .unwrap()
+            hasher.place().unwrap().verify(password(text), stored).await.unwrap()
         };
-        assert_eq!(
-            verify("guinevere", Some(stored.clone())).await,
-            Verdict::Match { outdated: false }
-        );
+        assert_eq!(verify("guinevere", Some(stored.clone())).await, Verdict::Match { outdated: false });
         assert_eq!(verify("lancelot", Some(stored)).await, Verdict::Mismatch);
         assert_eq!(verify("guinevere", None).await, Verdict::Mismatch);
         // The decoy is a hash of the empty password; that is nobody's password all the same.
@@ -243,12 +213,7 @@ mod tests {
     async fn a_hash_of_a_lower_cost_is_outdated() {
         let hasher = hasher(1);
         let old = StoredPassword::make(&Pepper::new(&[7; 32]), 4, &password("guinevere")).unwrap();
-        let verdict = hasher
-            .place()
-            .unwrap()
-            .verify(password("guinevere"), Some(old))
-            .await
-            .unwrap();
+        let verdict = hasher.place().unwrap().verify(password("guinevere"), Some(old)).await.unwrap();
         assert_eq!(verdict, Verdict::Match { outdated: true });
     }
 
@@ -270,11 +235,7 @@ mod tests {
         let hasher = hasher(1);
         let busy = Arc::clone(&hasher.permits).acquire_owned().await.unwrap();
         let waiting = hasher.place().unwrap().hash(password("guinevere"));
-        assert!(
-            tokio::time::timeout(Duration::from_millis(20), waiting)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(20), waiting).await.is_err());
         drop(busy);
         assert_eq!(hasher.work.places.load(Ordering::Relaxed), 0);
         assert_eq!(hasher.permits.available_permits(), 1);

@@ -95,10 +95,7 @@ mod tests {
 
     #[test]
     fn the_users_own_address_is_found_in_any_case() {
-        assert_eq!(
-            check("my King.Arthur@CAMELOT.bt!"),
-            Err(PasswordRule::ContainsEmail)
-        );
+        assert_eq!(check("my King.Arthur@CAMELOT.bt!"), Err(PasswordRule::ContainsEmail));
         assert_eq!(check("my queen@camelot.bt!"), Ok(()));
     }
 

@@ -47,10 +47,7 @@ impl StoredPassword {
     /// Hashes a new password. `cost` is bcrypt's, from 4 to 31.
     pub(super) fn make(pepper: &Pepper, cost: u32, password: &Password) -> Result<Self, bcrypt::BcryptError> {
         let hash = bcrypt::non_truncating_hash(pepper.apply(password).as_bytes(), cost)?;
-        Ok(Self {
-            scheme: NAME.to_owned(),
-            hash,
-        })
+        Ok(Self { scheme: NAME.to_owned(), hash })
     }
 
     /// The cost of the hash, when it is one that may be computed.
@@ -91,16 +88,10 @@ mod tests {
     fn passwords_that_bcrypt_alone_would_confuse_are_different() {
         let pepper = Pepper::new(&[7; 32]);
         let long = "x".repeat(72);
-        for (one, other) in [
-            ("P", "P\0P"),
-            ("", "\0"),
-            (long.as_str(), &format!("{long}y")),
-            ("\u{e9}", "e\u{301}"),
-        ] {
-            assert!(
-                !stored(one).matches(&pepper, &password(other)),
-                "{one:?} {other:?}"
-            );
+        for (one, other) in
+            [("P", "P\0P"), ("", "\0"), (long.as_str(), &format!("{long}y")), ("\u{e9}", "e\u{301}")]
+        {
+            assert!(!stored(one).matches(&pepper, &password(other)), "{one:?} {other:?}");
         }
     }
 
@@ -113,26 +104,10 @@ mod tests {
     fn a_hash_that_must_not_be_computed_has_no_cost() {
         let good = stored("guinevere");
         assert_eq!(good.cost(), Some(4));
-        for hash in [
-            "",
-            "$2b$",
-            &good.hash.replace("$04$", "$31$"),
-            &"é".repeat(30),
-            &good.hash[..59],
-        ] {
-            let bad = StoredPassword {
-                scheme: NAME.into(),
-                hash: hash.to_owned(),
-            };
+        for hash in ["", "$2b$", &good.hash.replace("$04$", "$31$"), &"é".repeat(30), &good.hash[..59]] {
+            let bad = StoredPassword { scheme: NAME.into(), hash: hash.to_owned() };
             assert_eq!(bad.cost(), None, "{hash}");
         }
-        assert_eq!(
-            StoredPassword {
-                scheme: "rot13".into(),
-                ..good
-            }
-            .cost(),
-            None
-        );
+        assert_eq!(StoredPassword { scheme: "rot13".into(), ..good }.cost(), None);
     }
 }

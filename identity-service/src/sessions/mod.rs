@@ -32,12 +32,7 @@ impl Sessions {
     /// Sessions whose access tokens are good for `lifetime`.
     #[must_use]
     pub fn new(database: Database, hasher: Arc<Hasher>, trust: Arc<Trust>, lifetime: Duration) -> Self {
-        Self {
-            database,
-            hasher,
-            trust,
-            lifetime,
-        }
+        Self { database, hasher, trust, lifetime }
     }
 
     /// Logs a user in.
@@ -67,11 +62,7 @@ impl Sessions {
             self.rehash(user, old, password);
         }
         let access_token = signer::sign(&self.trust, &session, epoch)?;
-        Ok(LogIn {
-            session,
-            access_token,
-            expires_in: self.lifetime,
-        })
+        Ok(LogIn { session, access_token, expires_in: self.lifetime })
     }
 
     async fn find_credential(&self, email: Email) -> Result<Option<store::Credential>> {
@@ -94,12 +85,8 @@ impl Sessions {
                     }
                     let now = SystemTime::now();
                     let id = SessionId::new();
-                    let session = Session {
-                        id,
-                        user: credential.user,
-                        created_at: now,
-                        expires_at: now + lifetime,
-                    };
+                    let session =
+                        Session { id, user: credential.user, created_at: now, expires_at: now + lifetime };
                     store::delete_expired(connection, now, credential.user).await?;
                     store::insert(connection, &session).await?;
                     Ok(session)
@@ -134,9 +121,7 @@ impl Sessions {
         let database = self.database.clone();
         let action = async move {
             let mut connection = database.connection().await?;
-            connection
-                .transaction(async move |connection| end(connection, &caller, target).await)
-                .await
+            connection.transaction(async move |connection| end(connection, &caller, target).await).await
         };
         self.database.write(action).await
     }

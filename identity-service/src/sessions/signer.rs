@@ -16,11 +16,8 @@ use crate::trust::Trust;
 /// [`Error::Internal`] when the signature cannot be made.
 pub(super) fn sign(trust: &Trust, session: &Session, epoch: i64) -> Result<String> {
     let (key, kid) = trust.signing_key();
-    let header = Header {
-        typ: Some(TYPE.to_owned()),
-        kid: Some(kid.to_owned()),
-        ..Header::new(Algorithm::EdDSA)
-    };
+    let header =
+        Header { typ: Some(TYPE.to_owned()), kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
     let claims = Claims {
         iss: trust.issuer().to_owned(),
         aud: vec![AUDIENCE.to_owned()],

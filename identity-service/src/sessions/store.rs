@@ -45,10 +45,7 @@ pub(super) async fn find_credential(
         .optional()?;
     Ok(row.map(|row| Credential {
         user: row.id.into(),
-        password: StoredPassword {
-            scheme: row.password_scheme,
-            hash: row.password_hash,
-        },
+        password: StoredPassword { scheme: row.password_scheme, hash: row.password_hash },
         password_version: row.password_version,
         epoch: row.epoch,
         is_active: row.is_active,
@@ -125,9 +122,7 @@ pub(crate) async fn is_live(
         .filter(sessions::user_id.eq(caller.user.as_uuid()))
         .filter(sessions::user_id.eq_any(active_user(caller)))
         .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)));
-    diesel::select(diesel::dsl::exists(live))
-        .get_result(connection)
-        .await
+    diesel::select(diesel::dsl::exists(live)).get_result(connection).await
 }
 
 /// Ends the sessions of a user, but for `kept`.
@@ -138,11 +133,7 @@ pub(crate) async fn delete_all_but(
 ) -> QueryResult<usize> {
     let all = sessions::table.filter(sessions::user_id.eq(user.as_uuid()));
     match kept {
-        Some(kept) => {
-            diesel::delete(all.filter(sessions::id.ne(kept.as_uuid())))
-                .execute(connection)
-                .await
-        }
+        Some(kept) => diesel::delete(all.filter(sessions::id.ne(kept.as_uuid()))).execute(connection).await,
         None => diesel::delete(all).execute(connection).await,
     }
 }
@@ -159,10 +150,7 @@ pub(super) async fn replace_hash(
         .filter(users::password_scheme.eq(&old.scheme))
         .filter(users::password_hash.eq(&old.hash));
     diesel::update(unchanged)
-        .set((
-            users::password_scheme.eq(&new.scheme),
-            users::password_hash.eq(&new.hash),
-        ))
+        .set((users::password_scheme.eq(&new.scheme), users::password_hash.eq(&new.hash)))
         .execute(connection)
         .await
 }

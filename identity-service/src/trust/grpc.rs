@@ -28,10 +28,7 @@ impl TrustService for Service {
         _request: Request<v1::GetKeysRequest>,
     ) -> Result<Response<v1::GetKeysResponse>, Status> {
         let keys = self.trust.keys().iter().map(to_public_key).collect();
-        Ok(Response::new(v1::GetKeysResponse {
-            issuer: self.trust.issuer().to_owned(),
-            keys,
-        }))
+        Ok(Response::new(v1::GetKeysResponse { issuer: self.trust.issuer().to_owned(), keys }))
     }
 }
 

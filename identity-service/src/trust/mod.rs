@@ -45,7 +45,8 @@ impl Trust {
             .ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
         let private = kek.open(&current.public.kid, &current.sealed_private).ok_or_else(|| {
             Error::Internal(
-                "KEY_ENCRYPTION_KEY is not the key that the signing keys in the database were sealed with".into(),
+                "KEY_ENCRYPTION_KEY is not the key that the signing keys in the database were sealed with"
+                    .into(),
             )
         })?;
         Ok(Self {
@@ -85,11 +86,7 @@ impl Trust {
         };
         let claims =
             access_token::verify(now, token, &self.issuer, key_of).map_err(Error::unauthenticated)?;
-        Ok(Caller {
-            user: claims.sub.into(),
-            session: claims.sid.into(),
-            epoch: claims.epoch,
-        })
+        Ok(Caller { user: claims.sub.into(), session: claims.sid.into(), epoch: claims.epoch })
     }
 }
 
@@ -98,9 +95,7 @@ impl Trust {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
-    database
-        .read(async { store::list(&mut *database.connection().await?).await })
-        .await
+    database.read(async { store::list(&mut *database.connection().await?).await }).await
 }
 
 async fn insert_first_key(database: &Database, key: SealedKey) -> Result<()> {
@@ -114,21 +109,10 @@ fn new_key(kek: &KeyEncryptionKey) -> Result<SealedKey> {
     let no_randomness = |_| Error::Internal("the system gives no randomness".into());
     let pair = Ed25519KeyPair::generate().map_err(no_randomness)?;
     let private = pair.to_pkcs8().map_err(no_randomness)?;
-    let public_key: [u8; 32] = pair
-        .public_key()
-        .as_ref()
-        .try_into()
-        .expect("an Ed25519 public key has 32 bytes (RFC 8032)");
+    let public_key: [u8; 32] =
+        pair.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes (RFC 8032)");
     let kid = thumbprint(&public_key);
     let sealed_private = kek.seal(&kid, private.as_ref()).map_err(no_randomness)?;
-    let public = PublicKey {
-        kid,
-        public_key,
-        state: KeyState::Current,
-        created_at: SystemTime::now(),
-    };
-    Ok(SealedKey {
-        public,
-        sealed_private,
-    })
+    let public = PublicKey { kid, public_key, state: KeyState::Current, created_at: SystemTime::now() };
+    Ok(SealedKey { public, sealed_private })
 }

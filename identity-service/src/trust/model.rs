@@ -30,9 +30,7 @@ impl KeyState {
     /// The state with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Next, Self::Current, Self::Retired]
-            .into_iter()
-            .find(|state| state.as_str() == name)
+        [Self::Next, Self::Current, Self::Retired].into_iter().find(|state| state.as_str() == name)
     }
 }
 
@@ -72,9 +70,7 @@ mod tests {
 
     #[test]
     fn the_thumbprint_is_that_of_rfc_8037_appendix_a_3() {
-        let x = URL_SAFE_NO_PAD
-            .decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
-            .unwrap();
+        let x = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         let thumbprint = thumbprint(&x.try_into().unwrap());
         assert_eq!(thumbprint, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }

@@ -21,8 +21,7 @@ impl KeyEncryptionKey {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce)?;
         let mut sealed = private.to_vec();
-        self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kid), &mut sealed)?;
+        self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kid), &mut sealed)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 

@@ -22,10 +22,7 @@ struct Row {
 pub(super) async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<SealedKey>> {
     let rows: Vec<Row> = signing_keys::table
         .select(Row::as_select())
-        .order((
-            signing_keys::state.eq(KeyState::Current.as_str()).desc(),
-            signing_keys::created_at.desc(),
-        ))
+        .order((signing_keys::state.eq(KeyState::Current.as_str()).desc(), signing_keys::created_at.desc()))
         .load(connection)
         .await?;
     rows.into_iter().map(read).collect()
@@ -56,8 +53,5 @@ fn read(row: Row) -> Result<SealedKey> {
         kid: row.kid.clone(),
         created_at: row.created_at.into(),
     };
-    Ok(SealedKey {
-        public,
-        sealed_private: row.sealed_private_key,
-    })
+    Ok(SealedKey { public, sealed_private: row.sealed_private_key })
 }

@@ -43,10 +43,7 @@ impl UsersService for Service {
 
     async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::User>, Status> {
         let caller = trust::grpc::caller(&self.trust, &request)?;
-        let user = self
-            .users
-            .get(&caller, parse_target(&request.get_ref().id))
-            .await?;
+        let user = self.users.get(&caller, parse_target(&request.get_ref().id)).await?;
         Ok(Response::new(to_user(&user)))
     }
 
@@ -57,10 +54,7 @@ impl UsersService for Service {
         let caller = trust::grpc::caller(&self.trust, &request)?;
         let request = request.into_inner();
         let target = parse_target(&request.id);
-        let user = self
-            .users
-            .update(caller, target, || parse_changes(target, request))
-            .await?;
+        let user = self.users.update(caller, target, || parse_changes(target, request)).await?;
         Ok(Response::new(to_user(&user)))
     }
 
@@ -91,11 +85,8 @@ impl UsersService for Service {
         if more {
             users.pop();
         }
-        let next_page_token = users
-            .last()
-            .filter(|_| more)
-            .map(|user| user.id.as_uuid().to_string())
-            .unwrap_or_default();
+        let next_page_token =
+            users.last().filter(|_| more).map(|user| user.id.as_uuid().to_string()).unwrap_or_default();
         Ok(Response::new(v1::ListUsersResponse {
             users: users.iter().map(to_user).collect(),
             next_page_token,
@@ -111,13 +102,7 @@ fn parse_registration(now: SystemTime, request: v1::CreateUserRequest) -> Result
         return Err(Error::InvalidRequest(violations));
     };
     let password = Password::new(request.password).map_err(Error::PasswordRefused)?;
-    Ok(Registration {
-        id,
-        email,
-        password,
-        is_superuser: false,
-        is_verified: false,
-    })
+    Ok(Registration { id, email, password, is_superuser: false, is_verified: false })
 }
 
 fn keep<T>(violations: &mut Vec<Violation>, parsed: Result<T, Violation>) -> Option<T> {
@@ -128,25 +113,14 @@ fn parse_new_id(now: SystemTime, id: &str) -> Result<UserId, Violation> {
     if id.is_empty() {
         return Ok(UserId::new());
     }
-    let violation = |description: &str| Violation {
-        field: "user_id",
-        description: description.to_owned(),
-    };
+    let violation = |description: &str| Violation { field: "user_id", description: description.to_owned() };
     let uuid = parse_uuid(id).filter(|uuid| uuid.get_version_num() == 7);
     let uuid = uuid.ok_or_else(|| violation("Input should be a UUIDv7"))?;
-    let (seconds, nanos) = uuid
-        .get_timestamp()
-        .map(|time| time.to_unix())
-        .unwrap_or_default();
+    let (seconds, nanos) = uuid.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
     let made = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-    let apart = now
-        .duration_since(made)
-        .or_else(|_| made.duration_since(now))
-        .unwrap_or_default();
+    let apart = now.duration_since(made).or_else(|_| made.duration_since(now)).unwrap_or_default();
     if apart > ID_TOLERANCE {
-        return Err(violation(
-            "The time of the UUIDv7 should be within 5 minutes from now",
-        ));
+        return Err(violation("The time of the UUIDv7 should be within 5 minutes from now"));
     }
     Ok(uuid.into())
 }
@@ -191,11 +165,7 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
     if !violations.is_empty() {
         return Err(Error::InvalidRequest(violations));
     }
-    changes.password = request
-        .password
-        .map(Password::new)
-        .transpose()
-        .map_err(Error::PasswordRefused)?;
+    changes.password = request.password.map(Password::new).transpose().map_err(Error::PasswordRefused)?;
     Ok(changes)
 }
 
@@ -208,10 +178,7 @@ fn parse_page(request: &v1::ListUsersRequest) -> Result<(Option<UserId>, i32)> {
     let after = match request.page_token.as_str() {
         "" => None,
         token => Some(parse_uuid(token).ok_or_else(|| {
-            Error::invalid(
-                "page_token",
-                "Input should be the next_page_token of the page before",
-            )
+            Error::invalid("page_token", "Input should be the next_page_token of the page before")
         })?),
     };
     Ok((after.map(UserId::from), size))

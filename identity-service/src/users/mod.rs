@@ -45,11 +45,7 @@ impl Users {
     /// Users of a database, whose new passwords follow `rules`.
     #[must_use]
     pub fn new(database: Database, hasher: Arc<Hasher>, rules: PasswordRules) -> Self {
-        Self {
-            database,
-            hasher,
-            rules,
-        }
+        Self { database, hasher, rules }
     }
 
     /// Registers a user. Answers after the commit, so that he can log in at once, through any replica.
@@ -58,26 +54,12 @@ impl Users {
     /// [`Error::PasswordRefused`], [`Error::EmailTaken`], [`Error::UserIdTaken`], [`Error::Overloaded`],
     /// [`Error::DatabaseUnavailable`].
     pub async fn register(&self, registration: Registration) -> Result<User> {
-        let Registration {
-            id,
-            email,
-            password,
-            is_superuser,
-            is_verified,
-        } = registration;
-        self.rules
-            .check(&password, &email)
-            .map_err(Error::PasswordRefused)?;
+        let Registration { id, email, password, is_superuser, is_verified } = registration;
+        self.rules.check(&password, &email).map_err(Error::PasswordRefused)?;
         let place = self.hasher.place()?;
         self.refuse_if_taken(&email, None).await?;
         let password = place.hash(password).await?;
-        let user = NewUser {
-            id,
-            email,
-            password,
-            is_superuser,
-            is_verified,
-        };
+        let user = NewUser { id, email, password, is_superuser, is_verified };
         let database = self.database.clone();
         let action = async move { store::insert(&mut *database.connection().await?, &user).await };
         self.database.write(action).await
@@ -142,9 +124,7 @@ impl Users {
             return Ok(None);
         };
         let email = Email::parse(&before.user.email).map_err(|error| Error::Internal(error.into()))?;
-        self.rules
-            .check(password, &email)
-            .map_err(Error::PasswordRefused)?;
+        self.rules.check(password, &email).map_err(Error::PasswordRefused)?;
         let place = self.hasher.place()?;
         if let Some(email) = &changes.email {
             self.refuse_if_taken(email, Some(before.user.id)).await?;
@@ -158,11 +138,7 @@ impl Users {
             let mut connection = self.database.connection().await?;
             Ok(store::is_taken(&mut connection, email.canonical(), but).await?)
         };
-        if self.database.read(action).await? {
-            Err(Error::EmailTaken)
-        } else {
-            Ok(())
-        }
+        if self.database.read(action).await? { Err(Error::EmailTaken) } else { Ok(()) }
     }
 
     /// Deletes a user with all that belongs to him.
@@ -199,12 +175,7 @@ impl Users {
                 authorise(caller, own, found)?;
                 Ok(store::list(connection, after, limit).await?)
             };
-            connection
-                .build_transaction()
-                .repeatable_read()
-                .read_only()
-                .run(list)
-                .await
+            connection.build_transaction().repeatable_read().read_only().run(list).await
         };
         self.database.read(action).await
     }

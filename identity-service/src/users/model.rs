@@ -140,9 +140,7 @@ impl Changes {
 
     /// Whether the address becomes another one, not only another spelling.
     fn moves(&self, before: &Account) -> bool {
-        self.email
-            .as_ref()
-            .is_some_and(|email| email.canonical() != before.email_canonical)
+        self.email.as_ref().is_some_and(|email| email.canonical() != before.email_canonical)
     }
 }
 
@@ -160,11 +158,7 @@ mod tests {
             created_at: SystemTime::UNIX_EPOCH,
             updated_at: SystemTime::UNIX_EPOCH,
         };
-        Account {
-            user,
-            email_canonical: "king.arthur@camelot.bt".into(),
-            epoch: 1,
-        }
+        Account { user, email_canonical: "king.arthur@camelot.bt".into(), epoch: 1 }
     }
 
     fn email(text: &str) -> Option<Email> {
@@ -177,48 +171,30 @@ mod tests {
 
     #[test]
     fn a_user_who_changes_his_password_or_address_keeps_his_session_and_loses_the_others() {
-        let by_password = Changes {
-            password: password(),
-            ..Changes::default()
-        };
-        let by_email = Changes {
-            email: email("arthur@camelot.bt"),
-            ..Changes::default()
-        };
+        let by_password = Changes { password: password(), ..Changes::default() };
+        let by_email = Changes { email: email("arthur@camelot.bt"), ..Changes::default() };
         assert_eq!(by_password.ends(&account(), true), Ends::OtherSessions);
         assert_eq!(by_email.ends(&account(), true), Ends::OtherSessions);
     }
 
     #[test]
     fn a_password_set_by_a_superuser_and_a_deactivation_end_everything() {
-        let password = Changes {
-            password: password(),
-            ..Changes::default()
-        };
-        let deactivation = Changes {
-            is_active: Some(false),
-            ..Changes::default()
-        };
+        let password = Changes { password: password(), ..Changes::default() };
+        let deactivation = Changes { is_active: Some(false), ..Changes::default() };
         assert_eq!(password.ends(&account(), false), Ends::Everything);
         assert_eq!(deactivation.ends(&account(), false), Ends::Everything);
     }
 
     #[test]
     fn nothing_else_ends_a_session() {
-        let spelling = Changes {
-            email: email("king.arthur@CAMELOT.bt"),
-            ..Changes::default()
-        };
+        let spelling = Changes { email: email("king.arthur@CAMELOT.bt"), ..Changes::default() };
         let flags = Changes {
             is_active: Some(true),
             is_superuser: Some(true),
             is_verified: Some(false),
             ..Changes::default()
         };
-        let moved_by_superuser = Changes {
-            email: email("arthur@camelot.bt"),
-            ..Changes::default()
-        };
+        let moved_by_superuser = Changes { email: email("arthur@camelot.bt"), ..Changes::default() };
         assert_eq!(spelling.ends(&account(), true), Ends::Nothing);
         assert_eq!(flags.ends(&account(), false), Ends::Nothing);
         assert_eq!(moved_by_superuser.ends(&account(), false), Ends::Nothing);
@@ -227,18 +203,9 @@ mod tests {
 
     #[test]
     fn a_new_address_is_unverified_unless_a_superuser_says_otherwise_and_a_new_spelling_stays_verified() {
-        let moved = Changes {
-            email: email("arthur@camelot.bt"),
-            ..Changes::default()
-        };
-        let vouched = Changes {
-            is_verified: Some(true),
-            ..moved.clone()
-        };
-        let spelling = Changes {
-            email: email("KING.arthur@camelot.bt"),
-            ..Changes::default()
-        };
+        let moved = Changes { email: email("arthur@camelot.bt"), ..Changes::default() };
+        let vouched = Changes { is_verified: Some(true), ..moved.clone() };
+        let spelling = Changes { email: email("KING.arthur@camelot.bt"), ..Changes::default() };
         assert!(!moved.verified_after(&account()));
         assert!(vouched.verified_after(&account()));
         assert!(spelling.verified_after(&account()));

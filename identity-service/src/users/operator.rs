@@ -58,7 +58,5 @@ pub async fn delete(database: &Database, email: Email) -> Result<User> {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn list(database: &Database, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
-    database
-        .read(async { Ok(store::list(&mut *database.connection().await?, after, limit).await?) })
-        .await
+    database.read(async { Ok(store::list(&mut *database.connection().await?, after, limit).await?) }).await
 }

@@ -41,11 +41,7 @@ impl From<Row> for Account {
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
         };
-        Self {
-            user,
-            email_canonical: row.email_canonical,
-            epoch: row.epoch,
-        }
+        Self { user, email_canonical: row.email_canonical, epoch: row.epoch }
     }
 }
 
@@ -136,11 +132,7 @@ fn found(accounts: &[Account], session_is_live: bool, caller: &Caller, target: T
         Target::Me | Target::Id(None) => None,
         Target::Id(Some(id)) => with(id),
     };
-    Found {
-        caller: with(caller.user),
-        session_is_live,
-        target,
-    }
+    Found { caller: with(caller.user), session_is_live, target }
 }
 
 /// Whether an address is taken by another user than `but`. The answer may be old when it arrives: it only saves
@@ -203,10 +195,7 @@ pub(super) async fn update(
     };
     let raised = i32::from(new_password.is_some());
     let row: Row = diesel::update(users::table.find(before.user.id.as_uuid()))
-        .set((
-            changed,
-            users::password_version.eq(users::password_version + raised),
-        ))
+        .set((changed, users::password_version.eq(users::password_version + raised)))
         .returning(Row::as_returning())
         .get_result(connection)
         .await
@@ -216,9 +205,7 @@ pub(super) async fn update(
 
 /// Deletes a user; his sessions go with him.
 pub(super) async fn delete(connection: &mut AsyncPgConnection, id: UserId) -> QueryResult<usize> {
-    diesel::delete(users::table.find(id.as_uuid()))
-        .execute(connection)
-        .await
+    diesel::delete(users::table.find(id.as_uuid())).execute(connection).await
 }
 
 /// At most `limit` users after the one with the id `after`, in the order of their ids.

@@ -1,0 +1,286 @@
+//! The login form (RFC 6749 section 4.3.2), as `multipart/form-data` or `application/x-www-form-urlencoded`.
+//!
+//! Both are read as bytes: a decoder that replaces what is not UTF-8 would make two passwords equal.
+
+use actix_multipart::{Field, Multipart, MultipartError};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use actix_web::web::Bytes;
+use futures_util::{StreamExt as _, stream};
+use percent_encoding::percent_decode;
+use secrecy::SecretString;
+
+use super::invalid::{self, Item};
+use super::{Body, MAX_LENGTH};
+use crate::failure::Failure;
+
+/// Who wants to log in.
+pub struct Credentials {
+    /// The e-mail address.
+    pub username: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+/// The value of a form's field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Entry {
+    Text(Vec<u8>),
+    File,
+}
+
+/// The fields of a login form; of a repeated one the last.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Form {
+    grant_type: Option<Entry>,
+    username: Option<Entry>,
+    password: Option<Entry>,
+}
+
+/// Reads a login form.
+///
+/// # Errors
+/// FastAPI's 422 with everything that is wrong, or 400 for a broken multipart body and for bytes that cannot be
+/// a credential.
+pub async fn credentials(body: &Body) -> Result<Credentials, Failure> {
+    let form = match body.essence.as_str() {
+        "application/x-www-form-urlencoded" => urlencoded(&body.bytes),
+        "multipart/form-data" => multipart(&body.content_type, body.bytes.clone()).await?,
+        _ => Form::default(),
+    };
+    validate(form)
+}
+
+fn validate(form: Form) -> Result<Credentials, Failure> {
+    let mut wrong = Vec::new();
+    if let Some(Entry::Text(grant)) = &form.grant_type
+        && !grant.is_empty()
+        && grant != b"password"
+    {
+        wrong.push(invalid::unknown_grant(&String::from_utf8_lossy(grant)));
+    }
+    let username = required("username", form.username).map_err(|item| wrong.push(item));
+    let password = required("password", form.password).map_err(|item| wrong.push(item));
+    let (Ok(username), Ok(password), true) = (username, password, wrong.is_empty()) else {
+        return Err(Failure::Invalid(wrong));
+    };
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| Failure::ImpossibleCredential);
+    let username = text(username)?;
+    if username.contains('\0') {
+        return Err(Failure::ImpossibleCredential);
+    }
+    Ok(Credentials { username, password: text(password)?.into() })
+}
+
+/// The bytes of a field; an empty one counts as missing.
+fn required(name: &str, entry: Option<Entry>) -> Result<Vec<u8>, Item> {
+    match entry {
+        Some(Entry::Text(bytes)) if !bytes.is_empty() => Ok(bytes),
+        Some(Entry::Text(_)) | None => Err(invalid::missing(name)),
+        Some(Entry::File) => Err(invalid::not_a_string(name, &serde_json::Value::Null)),
+    }
+}
+
+impl Form {
+    fn set(&mut self, name: &[u8], entry: Entry) {
+        match name {
+            b"grant_type" => self.grant_type = Some(entry),
+            b"username" => self.username = Some(entry),
+            b"password" => self.password = Some(entry),
+            _ => {}
+        }
+    }
+}
+
+/// Reads `name=value&name=value`, with `+` for a space and `%` codes (WHATWG URL, section 5.1, but for bytes).
+fn urlencoded(bytes: &[u8]) -> Form {
+    let mut form = Form::default();
+    for pair in bytes.split(|byte| *byte == b'&') {
+        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &[][..]),
+        };
+        form.set(&decode(name), Entry::Text(decode(value)));
+    }
+    form
+}
+
+fn decode(bytes: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).collect()
+}
+
+async fn multipart(content_type: &[u8], bytes: Bytes) -> Result<Form, Failure> {
+    let boundary = boundary(content_type).ok_or(Failure::MissingBoundary)?;
+    let delimiter = [b"--", boundary].concat();
+    if !bytes.windows(delimiter.len()).any(|window| window == delimiter) {
+        return Err(Failure::InvalidMultipart);
+    }
+    let mut parts = Multipart::new(&header(boundary)?, stream::iter([Ok(bytes)]));
+    let mut form = Form::default();
+    while let Some(part) = parts.next().await {
+        match part {
+            Ok(mut part) => match read_part(&mut part).await {
+                Ok(entry) => form.set(part.name().unwrap_or_default().as_bytes(), entry),
+                Err(MultipartError::Incomplete) => break, // what was cut off counts as missing
+                Err(_) => return Err(Failure::InvalidMultipart),
+            },
+            Err(MultipartError::Incomplete) => break,
+            Err(_) => return Err(Failure::InvalidMultipart),
+        }
+    }
+    Ok(form)
+}
+
+async fn read_part(part: &mut Field) -> Result<Entry, MultipartError> {
+    let is_file = part.content_disposition().is_some_and(|disposition| disposition.get_filename().is_some());
+    let bytes = match part.bytes(MAX_LENGTH).await {
+        Ok(bytes) => bytes?,
+        Err(_) => return Err(MultipartError::Incomplete), // no part is longer than the body
+    };
+    Ok(if is_file { Entry::File } else { Entry::Text(bytes.to_vec()) })
+}
+
+/// The parameter `boundary` of a content type, whatever bytes its other parameters have.
+fn boundary(content_type: &[u8]) -> Option<&[u8]> {
+    let value = content_type.split(|byte| *byte == b';').skip(1).find_map(|parameter| {
+        let at = parameter.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (parameter[..at].trim_ascii(), parameter[at + 1..].trim_ascii());
+        name.eq_ignore_ascii_case(b"boundary").then_some(value)
+    })?;
+    let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+    (!unquoted.is_empty()).then_some(unquoted)
+}
+
+/// A content type that the library reads as we do.
+fn header(boundary: &[u8]) -> Result<HeaderMap, Failure> {
+    let text = [b"multipart/form-data; boundary=\"", boundary, b"\""].concat();
+    let value = HeaderValue::from_bytes(&text).map_err(|_| Failure::InvalidMultipart)?;
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, value);
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret as _;
+
+    async fn read(content_type: &str, bytes: &[u8]) -> Result<(String, String), (u16, serde_json::Value)> {
+        let body = Body {
+            essence: content_type.split(';').next().unwrap().to_owned(),
+            content_type: content_type.as_bytes().to_vec(),
+            bytes: Bytes::copy_from_slice(bytes),
+        };
+        match credentials(&body).await {
+            Ok(credentials) => Ok((credentials.username, credentials.password.expose_secret().to_owned())),
+            Err(failure) => {
+                let (status, body) = failure.answer();
+                Err((status.as_u16(), body["detail"].clone()))
+            }
+        }
+    }
+
+    async fn form(text: &str) -> Result<(String, String), (u16, serde_json::Value)> {
+        read("application/x-www-form-urlencoded", text.as_bytes()).await
+    }
+
+    fn kinds(result: Result<(String, String), (u16, serde_json::Value)>) -> Vec<String> {
+        let (status, detail) = result.unwrap_err();
+        assert_eq!(status, 422);
+        let kind = |item: &serde_json::Value| format!("{} {}", item["loc"][1], item["type"]).replace('"', "");
+        detail.as_array().unwrap().iter().map(kind).collect()
+    }
+
+    fn good(username: &str, password: &str) -> Result<(String, String), (u16, serde_json::Value)> {
+        Ok((username.to_owned(), password.to_owned()))
+    }
+
+    #[actix_web::test]
+    async fn a_urlencoded_form_is_decoded_once_and_the_last_of_a_repeated_field_counts() {
+        assert_eq!(form("username=a%40b.com&password=p+%2B%2525").await, good("a@b.com", "p +%25"));
+        assert_eq!(form("username=x&username=y&password=p&grant_type=&scope=a").await, good("y", "p"));
+        assert_eq!(form("username=y&password=a%00b&grant_type=password").await, good("y", "a\0b"));
+        assert_eq!(form("username=y&password=%zz%4").await, good("y", "%zz%4"));
+    }
+
+    #[actix_web::test]
+    async fn everything_wrong_with_a_form_is_reported_at_once() {
+        let expected = ["grant_type string_pattern_mismatch", "username missing", "password missing"];
+        assert_eq!(kinds(form("grant_type=x&username=").await), expected);
+        assert_eq!(kinds(form("").await), expected[1..]);
+        assert_eq!(kinds(read("application/json", br#"{"username":"a"}"#).await), expected[1..]);
+        assert_eq!(kinds(read("", b"username=a&password=b").await), expected[1..]);
+    }
+
+    #[actix_web::test]
+    async fn bytes_that_cannot_be_a_credential_are_bad_credentials() {
+        for text in ["username=%ff&password=p", "username=a&password=%ff", "username=a%00&password=p"] {
+            assert_eq!(form(text).await, Err((400, "LOGIN_BAD_CREDENTIALS".into())), "{text}");
+        }
+    }
+
+    const MULTIPART: &str = "multipart/form-data; charset=utf-8; boundary=XX";
+
+    fn parts(end: &str) -> String {
+        let part = |name, value| {
+            format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        format!("{}{}{end}", part("username", "a@b.com"), part("password", "p w"))
+    }
+
+    #[actix_web::test]
+    async fn a_multipart_form_is_read() {
+        assert_eq!(read(MULTIPART, parts("--XX--\r\n").as_bytes()).await, good("a@b.com", "p w"));
+        let quoted = "multipart/form-data; boundary=\"XX\"; x=\u{e9}";
+        assert_eq!(read(quoted, parts("--XX--\r\n").as_bytes()).await, good("a@b.com", "p w"));
+    }
+
+    #[actix_web::test]
+    async fn a_broken_multipart_form_is_refused() {
+        let whole = parts("--XX--\r\n");
+        let detail = |text: &str| Err((400, text.into()));
+        assert_eq!(
+            read("multipart/form-data", whole.as_bytes()).await,
+            detail("Missing boundary in multipart.")
+        );
+        let other = "multipart/form-data; boundary=zzz";
+        assert_eq!(read(other, whole.as_bytes()).await, detail("Invalid multipart data."));
+        assert_eq!(kinds(read(MULTIPART, parts("").as_bytes()).await), ["password missing"]);
+        assert_eq!(kinds(read(MULTIPART, b"--XX--\r\n").await), ["username missing", "password missing"]);
+    }
+
+    #[actix_web::test]
+    async fn a_file_is_not_a_password() {
+        let body = parts("--XX--\r\n").replace("name=\"password\"", "name=\"password\"; filename=\"p.txt\"");
+        assert_eq!(kinds(read(MULTIPART, body.as_bytes()).await), ["password string_type"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(username in "[^\\x00]{1,20}", password in ".{1,20}") {
+            let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+            let text = format!("username={}&password={}", encode(&username), encode(&password));
+            let read = validate(urlencoded(text.as_bytes())).ok().unwrap();
+            prop_assert_eq!(read.username, username);
+            prop_assert_eq!(read.password.expose_secret(), password);
+        }
+
+        #[test]
+        fn different_bytes_are_never_the_same_password(a in proptest::collection::vec(any::<u8>(), 1..8), b in proptest::collection::vec(any::<u8>(), 1..8)) {
+            let password = |bytes: &[u8]| {
+                let encoded = percent_encoding::percent_encode(bytes, percent_encoding::NON_ALPHANUMERIC);
+                let form = urlencoded(format!("username=u&password={encoded}").as_bytes());
+                validate(form).ok().map(|read| read.password.expose_secret().to_owned())
+            };
+            if let (Some(x), Some(y)) = (password(&a), password(&b)) {
+                prop_assert_eq!(x == y, a == b);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_form_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = validate(urlencoded(&bytes)).is_ok();
+        }
+    }
+}

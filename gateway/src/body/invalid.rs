@@ -1,0 +1,108 @@
+//! FastAPI's 422: what is wrong with a body, item by item. No item ever shows a password.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::failure::Violation;
+
+/// One thing that is wrong, as it stands in the answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Item(Value);
+
+/// The whole answer.
+#[must_use]
+pub fn body(items: &[Item]) -> Value {
+    json!({ "detail": items })
+}
+
+/// The whole answer to a refusal of identity-service, which knows rules for values, not for JSON.
+#[must_use]
+pub fn refused(violations: &[Violation]) -> Value {
+    let to_item = |violation: &Violation| value_error(&violation.field, &violation.description, Value::Null);
+    body(&violations.iter().map(to_item).collect::<Vec<_>>())
+}
+
+/// There is no body.
+#[must_use]
+pub fn missing_body() -> Item {
+    item("missing", json!(["body"]), "Field required", Value::Null)
+}
+
+/// The body is not JSON; it stops being JSON at this byte.
+#[must_use]
+pub fn not_json(byte: usize, problem: &str) -> Item {
+    let item = item("json_invalid", json!(["body", byte]), "JSON decode error", json!({}));
+    with_context(item, json!({ "error": problem }))
+}
+
+/// The body is JSON, but not an object, or is not said to be JSON.
+#[must_use]
+pub fn not_an_object(value: &Value) -> Item {
+    let message = "Input should be a valid dictionary or object to extract fields from";
+    item("model_attributes_type", json!(["body"]), message, shown(value))
+}
+
+/// A required field is missing.
+#[must_use]
+pub fn missing(field: &str) -> Item {
+    item("missing", at(field), "Field required", Value::Null)
+}
+
+/// A field is not a string.
+#[must_use]
+pub fn not_a_string(field: &str, value: &Value) -> Item {
+    let value = if field == "password" { Value::Null } else { shown(value) };
+    item("string_type", at(field), "Input should be a valid string", value)
+}
+
+/// A field has a value that could be a flag, but is none.
+#[must_use]
+pub fn unknown_flag(field: &str, value: &Value) -> Item {
+    let message = "Input should be a valid boolean, unable to interpret input";
+    item("bool_parsing", at(field), message, shown(value))
+}
+
+/// A field has a value that cannot be a flag.
+#[must_use]
+pub fn not_a_flag(field: &str, value: &Value) -> Item {
+    item("bool_type", at(field), "Input should be a valid boolean", shown(value))
+}
+
+/// A field has a value that breaks a rule; for `email`, `reason` says why it is no e-mail address.
+#[must_use]
+pub fn value_error(field: &str, reason: &str, value: Value) -> Item {
+    let message = match field {
+        "email" => format!("value is not a valid email address: {reason}"),
+        _ => format!("Value error, {reason}"),
+    };
+    with_context(item("value_error", at(field), &message, value), json!({ "reason": reason }))
+}
+
+/// The login form asks for another kind of grant than `password`.
+#[must_use]
+pub fn unknown_grant(value: &str) -> Item {
+    let message = "String should match pattern '^password$'";
+    let item = item("string_pattern_mismatch", at("grant_type"), message, json!(value));
+    with_context(item, json!({ "pattern": "^password$" }))
+}
+
+fn item(kind: &str, loc: Value, msg: &str, input: Value) -> Item {
+    Item(json!({ "type": kind, "loc": loc, "msg": msg, "input": input }))
+}
+
+fn with_context(mut item: Item, context: Value) -> Item {
+    item.0["ctx"] = context;
+    item
+}
+
+fn at(field: &str) -> Value {
+    json!(["body", field])
+}
+
+/// The value, unless a password may stand somewhere inside it.
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        Value::String(_) | Value::Array(_) | Value::Object(_) => Value::Null,
+    }
+}

@@ -1,0 +1,284 @@
+//! Every variable: its name, default and meaning. The only place that reads the environment.
+
+use std::net::SocketAddr;
+use std::thread::available_parallelism;
+
+use url::Url;
+
+use crate::auth::origin::Origin;
+
+/// An environment variable.
+#[derive(Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// The value that an absent one stands for, or what is done then.
+    pub default: &'static str,
+    /// What it decides.
+    pub meaning: &'static str,
+}
+
+/// Where to listen.
+pub const LISTEN_ADDRESS: Variable = Variable {
+    name: "LISTEN_ADDRESS",
+    default: "127.0.0.1:8000",
+    meaning: "IP address and port to serve HTTP on",
+};
+/// Where identity-service is.
+pub const IDENTITY_SERVICE_URL: Variable = Variable {
+    name: "IDENTITY_SERVICE_URL",
+    default: "required",
+    meaning: "where identity-service serves gRPC, such as http://127.0.0.1:50051",
+};
+/// The origin under which browsers see the gateway.
+pub const PUBLIC_ORIGIN: Variable = Variable {
+    name: "PUBLIC_ORIGIN",
+    default: "required",
+    meaning: "the origin under which browsers see the gateway, such as http://localhost:8000",
+};
+/// Which other origins browsers may call from.
+pub const CORS_ALLOWED_ORIGINS: Variable = Variable {
+    name: "CORS_ALLOWED_ORIGINS",
+    default: "none",
+    meaning: "exact origins, comma-separated, whose pages may call with credentials",
+};
+/// How many threads serve HTTP.
+pub const WORKERS: Variable =
+    Variable { name: "WORKERS", default: "one a core", meaning: "how many threads serve HTTP, 1 to 512" };
+/// What is logged.
+pub const LOG: Variable = Variable {
+    name: "LOG",
+    default: "info",
+    meaning: "a filter of tracing, such as info or gateway=debug,warn",
+};
+/// How it is logged.
+pub const LOG_FORMAT: Variable =
+    Variable { name: "LOG_FORMAT", default: "text", meaning: "text or json, one event a line" };
+
+/// Every variable there is, in the order in which they are explained.
+pub const VARIABLES: &[Variable] =
+    &[LISTEN_ADDRESS, IDENTITY_SERVICE_URL, PUBLIC_ORIGIN, CORS_ALLOWED_ORIGINS, WORKERS, LOG, LOG_FORMAT];
+
+/// The environment does not say what the gateway must know.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A required variable is absent or empty.
+    #[error("{name} is not set: {meaning}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What it decides.
+        meaning: &'static str,
+    },
+    /// A variable has a value that does not mean anything.
+    #[error("{name} is malformed: {problem}")]
+    Malformed {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// How log events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the gateway is told by its environment, parsed once.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen_address: SocketAddr,
+    /// Where identity-service is.
+    pub identity_service_url: Url,
+    /// The origin under which browsers see the gateway.
+    pub public_origin: Origin,
+    /// Which other origins browsers may call from.
+    pub cors_allowed_origins: Vec<Origin>,
+    /// How many threads serve HTTP.
+    pub workers: usize,
+    /// What is logged: a filter of tracing.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::from_vars(environment)
+    }
+
+    /// Reads the variables that `var` gives; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let read = |variable: &Variable| var(variable.name).filter(|value| !value.is_empty());
+        let require = |variable: &Variable| read(variable).ok_or_else(|| missing(variable));
+        Ok(Self {
+            listen_address: listen_address(read(&LISTEN_ADDRESS))?,
+            identity_service_url: identity_service_url(&require(&IDENTITY_SERVICE_URL)?)?,
+            public_origin: origin(&PUBLIC_ORIGIN, &require(&PUBLIC_ORIGIN)?)?,
+            cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS))?,
+            workers: workers(read(&WORKERS))?,
+            log: log(read(&LOG))?,
+            log_format: log_format(read(&LOG_FORMAT))?,
+        })
+    }
+}
+
+/// The address that a gateway with the process's environment listens on.
+///
+/// # Errors
+/// If it is malformed.
+pub fn listen_address_from_environment() -> Result<SocketAddr, ConfigError> {
+    listen_address(environment(LISTEN_ADDRESS.name).filter(|value| !value.is_empty()))
+}
+
+/// The variables as `serve --help` explains them.
+#[must_use]
+pub fn help() -> String {
+    let lines = VARIABLES.iter().map(|v| {
+        format!("  {:<21} {} [default: {}]\n", v.name, v.meaning, v.default)
+            .replace("[default: required]", "[required]")
+    });
+    format!("Environment variables:\n{}", lines.collect::<String>())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn missing(variable: &Variable) -> ConfigError {
+    ConfigError::Missing { name: variable.name, meaning: variable.meaning }
+}
+
+fn malformed(variable: &Variable, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Malformed { name: variable.name, problem: problem.into() }
+}
+
+fn listen_address(value: Option<String>) -> Result<SocketAddr, ConfigError> {
+    let text = value.unwrap_or_else(|| LISTEN_ADDRESS.default.into());
+    text.parse()
+        .map_err(|_| malformed(&LISTEN_ADDRESS, "not an IP address and a port, such as 127.0.0.1:8000"))
+}
+
+fn identity_service_url(text: &str) -> Result<Url, ConfigError> {
+    let problem = "not a URL of the form http://HOST:PORT";
+    let url = Url::parse(text).map_err(|_| malformed(&IDENTITY_SERVICE_URL, problem))?;
+    let plain =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if url.scheme() == "http" && url.has_host() && plain {
+        Ok(url)
+    } else {
+        Err(malformed(&IDENTITY_SERVICE_URL, problem))
+    }
+}
+
+fn origin(variable: &Variable, text: &str) -> Result<Origin, ConfigError> {
+    Origin::parse(text).map_err(|error| malformed(variable, error.to_string()))
+}
+
+fn origins(value: Option<String>) -> Result<Vec<Origin>, ConfigError> {
+    let text = value.unwrap_or_default();
+    let listed = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    listed.map(|text| origin(&CORS_ALLOWED_ORIGINS, text)).collect()
+}
+
+fn workers(value: Option<String>) -> Result<usize, ConfigError> {
+    match value {
+        None => Ok(available_parallelism().map_or(1, usize::from)),
+        Some(text) => match text.parse() {
+            Ok(workers @ 1..=512) => Ok(workers),
+            Ok(_) | Err(_) => Err(malformed(&WORKERS, "not a number from 1 to 512")),
+        },
+    }
+}
+
+fn log(value: Option<String>) -> Result<String, ConfigError> {
+    let text = value.unwrap_or_else(|| LOG.default.into());
+    match tracing_subscriber::EnvFilter::try_new(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(malformed(&LOG, "not a filter of tracing")),
+    }
+}
+
+fn log_format(value: Option<String>) -> Result<LogFormat, ConfigError> {
+    match value.as_deref() {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(_) => Err(malformed(&LOG_FORMAT, "neither text nor json")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUIRED: &[(&str, &str)] =
+        &[("IDENTITY_SERVICE_URL", "http://127.0.0.1:50051"), ("PUBLIC_ORIGIN", "http://localhost:8000")];
+
+    fn with(more: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_vars(|name| {
+            let found = more.iter().chain(REQUIRED).find(|(n, _)| *n == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn two_variables_are_enough() {
+        let config = with(&[]).unwrap();
+        assert_eq!(config.listen_address, "127.0.0.1:8000".parse().unwrap());
+        assert!(config.cors_allowed_origins.is_empty());
+        assert_eq!(config.log_format, LogFormat::Text);
+        assert!(config.workers >= 1);
+    }
+
+    #[test]
+    fn a_required_variable_that_is_absent_or_empty_is_named() {
+        for name in ["IDENTITY_SERVICE_URL", "PUBLIC_ORIGIN"] {
+            let error = with(&[(name, "")]).unwrap_err();
+            assert!(matches!(error, ConfigError::Missing { .. }), "{error}");
+            assert!(error.to_string().starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_variable_is_named_in_one_line() {
+        for (name, value) in [
+            ("LISTEN_ADDRESS", "localhost:8000"),
+            ("IDENTITY_SERVICE_URL", "127.0.0.1:50051"),
+            ("IDENTITY_SERVICE_URL", "https://id.example"),
+            ("IDENTITY_SERVICE_URL", "http://id.example/path"),
+            ("PUBLIC_ORIGIN", "http://localhost:8000/"),
+            ("PUBLIC_ORIGIN", "localhost"),
+            ("CORS_ALLOWED_ORIGINS", "*"),
+            ("CORS_ALLOWED_ORIGINS", "https://a.example,null"),
+            ("WORKERS", "0"),
+            ("WORKERS", "many"),
+            ("LOG", "a=b=c"),
+            ("LOG_FORMAT", "xml"),
+        ] {
+            let error = with(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name} is malformed: ")), "{value}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_help_explains_every_variable() {
+        for variable in VARIABLES {
+            assert!(help().contains(variable.name));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `POST /auth/jwt/logout` and `POST /auth/cookie/logout`: both end the session, everywhere.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::SET_COOKIE;
+
+use super::no_content;
+use crate::auth::caller::{Caller, Credentials};
+use crate::auth::cookie as jar;
+use crate::failure::Failure;
+use crate::identity::Identity;
+
+/// Ends the caller's session and leaves the cookie alone.
+///
+/// # Errors
+/// [`Failure`]
+pub async fn bearer(identity: Identity, caller: Caller) -> Result<HttpResponse, Failure> {
+    caller.call(async |token| identity.end_session(token).await).await?;
+    Ok(no_content().finish())
+}
+
+/// Ends the caller's session, if he has one, and takes the cookie away: whoever has no session any more, since
+/// it expired or his user was deleted, can still get rid of the cookie.
+///
+/// # Errors
+/// [`Failure`], if nobody can say whether the session has ended.
+pub async fn cookie(identity: Identity, credentials: Credentials) -> Result<HttpResponse, Failure> {
+    match credentials.call(async |token| identity.end_session(token).await).await {
+        Err(failure) if !failure.is_unauthenticated() => Err(failure),
+        Ok(()) | Err(_) => Ok(no_content().insert_header((SET_COOKIE, jar::clear())).finish()),
+    }
+}

@@ -1,0 +1,29 @@
+//! One file an endpoint or resource: request, handler, response.
+
+pub mod fallback;
+pub mod health;
+pub mod jwks;
+pub mod login;
+pub mod logout;
+pub mod me;
+pub mod register;
+pub mod user;
+
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+
+/// Forbids to keep an answer with a token or personal data (RFC 6749 section 5.1).
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// An answer with a token or personal data.
+fn private(mut answer: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
+    answer.insert_header((CACHE_CONTROL, NO_STORE)).json(body)
+}
+
+/// An answer without a body, to what concerns one user.
+fn no_content() -> HttpResponseBuilder {
+    let mut builder = HttpResponse::NoContent();
+    builder.insert_header((CACHE_CONTROL, NO_STORE));
+    builder
+}

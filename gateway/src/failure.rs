@@ -1,0 +1,294 @@
+//! THE table: why a request failed → HTTP status and FastAPI-shaped body. Failures get a status nowhere else.
+//!
+//! | status | means here |
+//! | --- | --- |
+//! | 400 | the request cannot be carried out as it stands: a code of the contract, or a malformed header |
+//! | 401 | no credential of the request names a user who may log in |
+//! | 403 | the caller is known and lacks the right, or a foreign site makes his browser call |
+//! | 404 | no such path, or no such user |
+//! | 422 | the body is not what the schema says |
+//! | 500 | a fault of ours |
+//! | 503 | identity-service or its database is away or has too much to do: try again later |
+//! | 504 | no answer in time: whether a change was made is unknown |
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, ResponseError};
+use portcullis_proto::reason::Reason;
+use serde_json::{Value, json};
+
+use crate::body::invalid::{self, Item};
+
+/// What the gateway was doing when identity-service refused: the same reason has another code then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Registering a user.
+    Register,
+    /// Logging a user in.
+    LogIn,
+    /// Ending a session.
+    LogOut,
+    /// Reading a user.
+    Read,
+    /// Changing a user.
+    Update,
+    /// Deleting a user.
+    Delete,
+}
+
+impl Operation {
+    /// Every operation there is.
+    pub const ALL: &[Operation] = &[
+        Operation::Register,
+        Operation::LogIn,
+        Operation::LogOut,
+        Operation::Read,
+        Operation::Update,
+        Operation::Delete,
+    ];
+}
+
+/// What identity-service adds to the reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Which fields it refused, and why.
+    pub violations: Vec<Violation>,
+    /// After which time to try again.
+    pub retry_after: Option<Duration>,
+}
+
+/// A field that identity-service refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The name of the field.
+    pub field: String,
+    /// Why, in words for the caller.
+    pub description: String,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    /// identity-service refused.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// What it was asked for.
+        operation: Operation,
+        /// What it added.
+        details: Details,
+    },
+    /// identity-service cannot be reached, or there are no keys of it yet.
+    Unreachable,
+    /// identity-service, or the gateway itself, did not finish in time.
+    TooLate,
+    /// A fault, of identity-service or of the gateway.
+    Internal,
+    /// The body is not what the schema says.
+    Invalid(Vec<Item>),
+    /// No credential of the request names a user.
+    Unauthenticated,
+    /// A foreign site makes the user's browser send the request.
+    ForeignOrigin,
+    /// There is no such path.
+    UnknownPath,
+    /// The path has only these methods.
+    UnknownMethod(Vec<Method>),
+    /// A credential is given twice, or in a disguise.
+    AmbiguousCredential,
+    /// A field of a login form cannot be a credential: it is not UTF-8, or the e-mail has a NUL.
+    ImpossibleCredential,
+    /// A multipart body does not say what separates its parts.
+    MissingBoundary,
+    /// A multipart body has no parts.
+    InvalidMultipart,
+    /// The connection broke inside the body, or its framing is wrong.
+    BrokenBody,
+    /// The body is longer than the gateway reads.
+    BodyTooLarge,
+    /// The body came too slowly.
+    BodyTooSlow,
+    /// The body is compressed.
+    EncodedBody,
+    /// The URL is longer than the gateway reads.
+    UrlTooLong,
+    /// A library of ours refused with this status, in its own words.
+    Foreign(StatusCode),
+}
+
+impl Failure {
+    /// Whether identity-service says that the access token names nobody: then the next credential is tried.
+    #[must_use]
+    pub fn is_unauthenticated(&self) -> bool {
+        let refused = matches!(self, Failure::Refused { reason: Reason::Unauthenticated, .. });
+        refused || *self == Failure::Unauthenticated
+    }
+
+    /// The status and the body of the answer.
+    #[must_use]
+    pub fn answer(&self) -> (StatusCode, Value) {
+        match self {
+            Failure::Refused { reason, operation, details } => refusal(*reason, *operation, details),
+            Failure::Unreachable => phrase(StatusCode::SERVICE_UNAVAILABLE),
+            Failure::TooLate => phrase(StatusCode::GATEWAY_TIMEOUT),
+            Failure::Internal => phrase(StatusCode::INTERNAL_SERVER_ERROR),
+            Failure::Invalid(items) => (StatusCode::UNPROCESSABLE_ENTITY, invalid::body(items)),
+            Failure::Unauthenticated => phrase(StatusCode::UNAUTHORIZED),
+            Failure::ForeignOrigin => phrase(StatusCode::FORBIDDEN),
+            Failure::UnknownPath => phrase(StatusCode::NOT_FOUND),
+            Failure::UnknownMethod(_) => phrase(StatusCode::METHOD_NOT_ALLOWED),
+            Failure::AmbiguousCredential | Failure::BrokenBody => phrase(StatusCode::BAD_REQUEST),
+            Failure::ImpossibleCredential => bad_request("LOGIN_BAD_CREDENTIALS"),
+            Failure::MissingBoundary => bad_request("Missing boundary in multipart."),
+            Failure::InvalidMultipart => bad_request("Invalid multipart data."),
+            Failure::BodyTooLarge => phrase(StatusCode::PAYLOAD_TOO_LARGE),
+            Failure::BodyTooSlow => phrase(StatusCode::REQUEST_TIMEOUT),
+            Failure::EncodedBody => phrase(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Failure::UrlTooLong => phrase(StatusCode::URI_TOO_LONG),
+            Failure::Foreign(status) => phrase(*status),
+        }
+    }
+
+    /// After how many seconds to try again, where identity-service says so.
+    fn retry_after_seconds(&self) -> Option<u64> {
+        let Failure::Refused { reason: Reason::Overloaded, details, .. } = self else { return None };
+        let wait = details.retry_after.unwrap_or_default();
+        Some(wait.as_millis().div_ceil(1000).clamp(1, 3600) as u64)
+    }
+}
+
+/// The status and the body for a refusal of identity-service. Reasons that an operation cannot have are faults.
+#[must_use]
+pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (StatusCode, Value) {
+    use Operation::{Delete, LogIn, LogOut, Read, Register, Update};
+    let fault = || phrase(StatusCode::INTERNAL_SERVER_ERROR);
+    match reason {
+        Reason::InvalidRequest => match operation {
+            Register | Update => (StatusCode::UNPROCESSABLE_ENTITY, invalid::refused(&details.violations)),
+            LogIn => bad_request("LOGIN_BAD_CREDENTIALS"), // what is no e-mail address is nobody's
+            LogOut | Read | Delete => fault(),
+        },
+        Reason::PasswordRefused => match operation {
+            Register => bad_password("REGISTER_INVALID_PASSWORD", details),
+            Update => bad_password("UPDATE_USER_INVALID_PASSWORD", details),
+            LogIn | LogOut | Read | Delete => fault(),
+        },
+        Reason::EmailTaken => match operation {
+            Register => bad_request("REGISTER_USER_ALREADY_EXISTS"),
+            Update => bad_request("UPDATE_USER_EMAIL_ALREADY_EXISTS"),
+            LogIn | LogOut | Read | Delete => fault(),
+        },
+        // The gateway chose the id, with 74 random bits: that it is in use is a fault of ours, not of the caller.
+        Reason::UserIdTaken => fault(),
+        Reason::BadCredentials => match operation {
+            LogIn => bad_request("LOGIN_BAD_CREDENTIALS"),
+            Register | LogOut | Read | Update | Delete => fault(),
+        },
+        Reason::Unauthenticated => match operation {
+            LogOut | Read | Update | Delete => phrase(StatusCode::UNAUTHORIZED),
+            Register | LogIn => fault(), // they carry no token
+        },
+        Reason::SuperuserRequired => match operation {
+            Read | Update | Delete => phrase(StatusCode::FORBIDDEN),
+            Register | LogIn | LogOut => fault(),
+        },
+        Reason::UserNotFound => match operation {
+            Read | Update | Delete => phrase(StatusCode::NOT_FOUND),
+            Register | LogIn | LogOut => fault(),
+        },
+        Reason::SessionNotFound => match operation {
+            LogOut => phrase(StatusCode::UNAUTHORIZED), // the session of the caller's own token: it has ended
+            Register | LogIn | Read | Update | Delete => fault(),
+        },
+        Reason::Overloaded | Reason::DatabaseUnavailable => phrase(StatusCode::SERVICE_UNAVAILABLE),
+        Reason::DeadlineExceeded => phrase(StatusCode::GATEWAY_TIMEOUT),
+        Reason::Internal => fault(),
+    }
+}
+
+/// `{"detail": the phrase of the status}`.
+fn phrase(status: StatusCode) -> (StatusCode, Value) {
+    let phrase = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large", // as Python's http.HTTPStatus has it
+        other => other.canonical_reason().unwrap_or("Bad Request"),
+    };
+    (status, json!({ "detail": phrase }))
+}
+
+fn bad_request(code: &str) -> (StatusCode, Value) {
+    (StatusCode::BAD_REQUEST, json!({ "detail": code }))
+}
+
+fn bad_password(code: &str, details: &Details) -> (StatusCode, Value) {
+    let reason = details.violations.first().map(|violation| violation.description.as_str());
+    let detail = json!({ "code": code, "reason": reason.unwrap_or("Password is not accepted") });
+    (StatusCode::BAD_REQUEST, json!({ "detail": detail }))
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "answered with {}", self.answer().0)
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        self.answer().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (status, body) = self.answer();
+        let mut response = HttpResponse::build(status).json(body);
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Failure::UnknownMethod(methods) = self {
+            let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            let value = HeaderValue::from_str(&allowed).expect("names of methods are legal in a header");
+            headers.insert(ALLOW, value);
+        }
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overloaded(wait: Option<Duration>) -> HttpResponse {
+        let details = Details { retry_after: wait, ..Details::default() };
+        let operation = Operation::LogIn;
+        Failure::Refused { reason: Reason::Overloaded, operation, details }.error_response()
+    }
+
+    #[test]
+    fn an_overload_says_in_whole_seconds_when_to_try_again() {
+        for (wait, header) in
+            [(None, "1"), (Some(0), "1"), (Some(1), "1"), (Some(1001), "2"), (Some(2000), "2")]
+        {
+            let response = overloaded(wait.map(Duration::from_millis));
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), header, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_401_says_how_to_authenticate() {
+        let response = Failure::Unauthenticated.error_response();
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers().get(WWW_AUTHENTICATE).unwrap(), "Bearer");
+    }
+
+    #[test]
+    fn a_405_names_all_methods() {
+        let response = Failure::UnknownMethod(vec![Method::GET, Method::PATCH]).error_response();
+        assert_eq!(response.headers().get(ALLOW).unwrap(), "GET, PATCH");
+    }
+}

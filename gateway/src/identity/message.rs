@@ -1,0 +1,107 @@
+//! From our words to the messages of the contract, and back.
+
+use portcullis_proto::v1;
+use secrecy::ExposeSecret as _;
+
+use super::{Keys, User, Who};
+use crate::body::fields::Changes;
+
+pub(super) fn to_id(who: Who<'_>) -> String {
+    match who {
+        Who::Caller => "me".to_owned(),
+        Who::Id(id) => id.to_owned(),
+    }
+}
+
+pub(super) fn to_user(user: v1::User) -> User {
+    User {
+        id: user.id,
+        email: user.email,
+        is_active: user.is_active,
+        is_superuser: user.is_superuser,
+        is_verified: user.is_verified,
+    }
+}
+
+pub(super) fn to_update(who: Who<'_>, changes: &Changes) -> v1::UpdateUserRequest {
+    let mut user = v1::User::default();
+    let mut paths = Vec::new();
+    if let Some(email) = &changes.email {
+        user.email.clone_from(email);
+        paths.push("email".to_owned());
+    }
+    if let Who::Id(_) = who {
+        for (name, flag, field) in [
+            ("is_active", changes.is_active, &mut user.is_active),
+            ("is_superuser", changes.is_superuser, &mut user.is_superuser),
+            ("is_verified", changes.is_verified, &mut user.is_verified),
+        ] {
+            if let Some(flag) = flag {
+                *field = flag;
+                paths.push(name.to_owned());
+            }
+        }
+    }
+    v1::UpdateUserRequest {
+        id: to_id(who),
+        user: Some(user),
+        update_mask: Some(prost_types::FieldMask { paths }),
+        password: changes.password.as_ref().map(|password| password.expose_secret().to_owned()),
+    }
+}
+
+/// `None` if a key is not 32 bytes long.
+pub(super) fn to_keys(answer: v1::GetKeysResponse) -> Option<Keys> {
+    let to_key = |key: v1::PublicKey| Some((key.kid, key.ed25519_public_key.try_into().ok()?));
+    Some(Keys { issuer: answer.issuer, keys: answer.keys.into_iter().map(to_key).collect::<Option<_>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn everything() -> Changes {
+        Changes {
+            email: Some("a@b.com".to_owned()),
+            password: Some("guinevere".to_owned().into()),
+            is_active: Some(false),
+            is_superuser: Some(true),
+            is_verified: None,
+        }
+    }
+
+    fn paths(request: &v1::UpdateUserRequest) -> &[String] {
+        &request.update_mask.as_ref().unwrap().paths
+    }
+
+    #[test]
+    fn of_himself_a_user_changes_email_and_password_only() {
+        let request = to_update(Who::Caller, &everything());
+        assert_eq!((request.id.as_str(), paths(&request)), ("me", &["email".to_owned()][..]));
+        assert_eq!(request.password.as_deref(), Some("guinevere"));
+        let user = request.user.unwrap();
+        assert_eq!((user.email.as_str(), user.is_superuser), ("a@b.com", false));
+    }
+
+    #[test]
+    fn of_others_the_flags_that_are_given_are_changed_too() {
+        let request = to_update(Who::Id("x"), &everything());
+        assert_eq!(paths(&request), ["email", "is_active", "is_superuser"]);
+        assert!(request.user.unwrap().is_superuser);
+    }
+
+    #[test]
+    fn nothing_given_changes_nothing() {
+        let request = to_update(Who::Id("x"), &Changes::default());
+        assert!(paths(&request).is_empty() && request.password.is_none());
+    }
+
+    #[test]
+    fn keys_of_another_length_are_none() {
+        let key = |length| v1::PublicKey { ed25519_public_key: vec![1; length], ..v1::PublicKey::default() };
+        let answer =
+            |length| v1::GetKeysResponse { issuer: "i".to_owned(), keys: vec![key(32), key(length)] };
+        assert_eq!(to_keys(answer(32)).unwrap().keys.len(), 2);
+        assert_eq!(to_keys(answer(31)), None);
+    }
+}

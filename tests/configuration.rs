@@ -1,0 +1,115 @@
+//! A wrong configuration stops the start: exit code 2, one line that names the variable, and no secret in it.
+
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Database, GATEWAY, IDENTITY, Process, free_port, program};
+
+const SECRET: &str = "hunter2hunter2";
+
+/// Starts a program with one variable changed, or taken away, and waits for its end.
+fn start(name: &str, base: &[(&str, String)], changed: &str, value: Option<&str>) -> Output {
+    let kept = base.iter().filter(|(name, _)| *name != changed);
+    let mut variables: Vec<_> = kept.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    variables.extend(value.map(|value| (changed.to_owned(), value.to_owned())));
+    let started = Instant::now();
+    let output = program(name, &variables).arg("serve").output().expect("the program is built");
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{name} took {:?} to refuse {changed}",
+        started.elapsed()
+    );
+    output
+}
+
+fn assert_one_line(output: &Output, changed: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{changed}: {said}");
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    assert!(said.contains(changed) && !said.contains(SECRET), "{said}");
+}
+
+fn owned(variables: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    variables.iter().map(|&(name, value)| (name, value.to_owned())).collect()
+}
+
+#[test]
+fn identity_service_names_the_variable_that_is_missing_or_malformed() {
+    let mut base = owned(&IDENTITY);
+    base.push(("DATABASE_URL", format!("postgres://u:{SECRET}@127.0.0.1:1/db")));
+    for required in ["DATABASE_URL", "ISSUER", "PASSWORD_PEPPER", "KEY_ENCRYPTION_KEY"] {
+        assert_one_line(&start("identity-service", &base, required, None), required);
+    }
+    for (changed, value) in [
+        ("DATABASE_URL", format!("mysql://u:{SECRET}@h/db").as_str()),
+        ("DATABASE_URL", format!("postgres://u:{SECRET}@h:port/db").as_str()),
+        ("PASSWORD_PEPPER", SECRET),
+        ("PASSWORD_PEPPER_FILE", "/nowhere"),
+        ("KEY_ENCRYPTION_KEY", SECRET),
+        ("ISSUER", "camelot"),
+        ("BCRYPT_COST", "9"),
+        ("BCRYPT_COST", "15"),
+        ("LISTEN_ADDRESS", "here"),
+        ("ACCESS_TOKEN_LIFETIME_SECONDS", "0"),
+        ("LOG", "foo=bar=baz"),
+        ("LOG_FORMAT", "xml"),
+    ] {
+        assert_one_line(
+            &start("identity-service", &base, changed, Some(value)),
+            changed.trim_end_matches("_FILE"),
+        );
+    }
+}
+
+#[test]
+fn the_gateway_names_the_variable_that_is_missing_or_malformed() {
+    let mut base = owned(&GATEWAY);
+    base.push(("IDENTITY_SERVICE_URL", "http://127.0.0.1:1".to_owned()));
+    for required in ["IDENTITY_SERVICE_URL", "PUBLIC_ORIGIN"] {
+        assert_one_line(&start("gateway", &base, required, None), required);
+    }
+    for (changed, value) in [
+        ("IDENTITY_SERVICE_URL", "127.0.0.1"),
+        ("PUBLIC_ORIGIN", "localhost:8000"),
+        ("PUBLIC_ORIGIN", "http://localhost:8000/path"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
+        ("CORS_ALLOWED_ORIGINS", "https://app.example/"),
+        ("LISTEN_ADDRESS", "here"),
+        ("WORKERS", "none"),
+        ("LOG_FORMAT", "xml"),
+    ] {
+        assert_one_line(&start("gateway", &base, changed, Some(value)), changed);
+    }
+}
+
+#[tokio::test]
+async fn another_key_encryption_key_stops_the_start_and_changes_nothing() {
+    let database = Database::create().await;
+    let mut identity = Process::identity(&database.url, &[]);
+    identity.until_serving().await;
+    let keys = identity.command(&["key", "list"]).unwrap();
+    identity.kill();
+    let other = [("KEY_ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
+    let mut stranger = Process::identity(&database.url, &other);
+    let status = stranger.wait(Duration::from_secs(5)).expect("does not start");
+    assert_eq!(status.code(), Some(1));
+    let log = stranger.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.starts_with("identity-service: KEY_ENCRYPTION_KEY is not the key"), "{log}");
+    assert_eq!(identity.command(&["key", "list"]).unwrap(), keys);
+}
+
+#[tokio::test]
+async fn a_busy_port_is_named() {
+    let database = Database::create().await;
+    let first = Process::identity(&database.url, &[]);
+    first.until_serving().await;
+    let address = format!("127.0.0.1:{}", first.port);
+    let mut second = Process::identity(&database.url, &[("LISTEN_ADDRESS", &address)]);
+    assert_eq!(second.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
+    assert!(second.log().contains(&format!("cannot listen on {address}")), "{}", second.log());
+    let gateway = Process::gateway_to(free_port(), &[("LISTEN_ADDRESS", &address)]);
+    let mut gateway = gateway;
+    assert_eq!(gateway.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
+    assert!(gateway.log().contains(&address), "{}", gateway.log());
+}

@@ -1,0 +1,118 @@
+//! Databases: a fresh one for each test in the cluster that `tests/run` started, or a whole cluster for a test that
+//! breaks it.
+
+use std::process::Command;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row};
+
+use super::repository;
+
+/// A database that is dropped when the test ends.
+pub struct Database {
+    pub url: String,
+    name: String,
+    server: String,
+}
+
+impl Database {
+    /// An empty database in the cluster of `TEST_DATABASE_URL`.
+    pub async fn create() -> Self {
+        let server = std::env::var("TEST_DATABASE_URL")
+            .expect("TEST_DATABASE_URL names a Postgres for tests: run tests/run, which starts one");
+        Self::create_in(&server, "").await
+    }
+
+    /// An empty database in the cluster with this URL, made with these options of CREATE DATABASE.
+    pub async fn create_in(server: &str, options: &str) -> Self {
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        connect(server)
+            .await
+            .batch_execute(&format!("CREATE DATABASE {name} {options}"))
+            .await
+            .expect("is created");
+        let (cluster, _) = server.rsplit_once('/').expect("a URL ends with the name of a database");
+        Self { url: format!("{cluster}/{name}"), name, server: server.to_owned() }
+    }
+
+    /// A connection of the test's own.
+    pub async fn connect(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// The rows of a query.
+    pub async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.connect().await.query(sql, parameters).await.expect("the query is right")
+    }
+
+    /// The one number that a query answers.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.rows(sql, &[]).await[0].get(0)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A thread of its own: a test drops its database inside a runtime.
+        let dropped = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let Ok((client, connection)) = tokio_postgres::connect(&server, NoTls).await else { return };
+                tokio::spawn(connection);
+                let _ = client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+            });
+        });
+        let _ = dropped.join();
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the database is there");
+    tokio::spawn(connection);
+    client
+}
+
+/// A Postgres that a test may break.
+pub struct Cluster {
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// A new cluster; its URL.
+    pub fn start() -> (Self, String) {
+        let cluster = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let url = cluster.run(&["start"]);
+        (cluster, url)
+    }
+
+    /// Starts it again, on the same port.
+    pub fn restart(&self) {
+        self.run(&["start"]);
+    }
+
+    /// Ends it as a crash would.
+    pub fn crash(&self) {
+        self.run(&["stop", "immediate"]);
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let (verb, rest) = arguments.split_first().expect("there is a verb");
+        let output = Command::new(repository().join("deploy/local/postgres"))
+            .arg(verb)
+            .arg(self.folder.path())
+            .args(rest)
+            .output()
+            .expect("the script runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).expect("is UTF-8");
+        said.lines().last().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}

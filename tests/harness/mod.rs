@@ -1,0 +1,82 @@
+//! What every test starts from: a database of its own, and real processes in front of it.
+
+mod database;
+mod forge;
+mod http;
+mod process;
+mod rpc;
+
+pub use database::{Cluster, Database};
+pub use forge::{Forge, claims};
+pub use http::{Answer, Http};
+pub use process::{GATEWAY, IDENTITY, Process, free_port, program};
+pub use rpc::{Rpc, outcome, with_token};
+
+use std::path::PathBuf;
+
+/// The password of every user that a test registers without caring.
+pub const PASSWORD: &str = "guinevere";
+
+/// How many rounds a race is played: `short` in `tests/run`, `full` in `tests/run --full`.
+pub fn rounds(short: usize, full: usize) -> usize {
+    if std::env::var("PORTCULLIS_TEST_ROUNDS").is_ok_and(|rounds| rounds == "full") { full } else { short }
+}
+
+/// The folder of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
+}
+
+/// One identity-service and one gateway in front of a database of their own.
+pub struct Stack {
+    pub gateway: Process,
+    pub identity: Process,
+    pub database: Database,
+}
+
+impl Stack {
+    /// Starts both and waits until they are ready.
+    pub async fn start() -> Self {
+        Self::with(&[], &[]).await
+    }
+
+    /// The same with further variables for each.
+    pub async fn with(identity: &[(&str, &str)], gateway: &[(&str, &str)]) -> Self {
+        let database = Database::create().await;
+        let identity = Process::identity(&database.url, identity);
+        identity.until_serving().await;
+        let gateway = Process::gateway(&identity, gateway);
+        gateway.until_ready().await;
+        Self { gateway, identity, database }
+    }
+
+    /// An HTTP client of the gateway.
+    pub fn http(&self) -> Http {
+        Http::new(self.gateway.port)
+    }
+
+    /// A gRPC client of identity-service.
+    pub async fn rpc(&self) -> Rpc {
+        Rpc::connect(self.identity.port).await
+    }
+
+    /// Registers a user with [`PASSWORD`]; his id.
+    pub async fn register(&self, email: &str) -> String {
+        let answer = self.http().register(email, PASSWORD).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.text("id")
+    }
+
+    /// Registers a user and logs him in; his id and his token.
+    pub async fn user(&self, email: &str) -> (String, String) {
+        let id = self.register(email).await;
+        (id, self.http().token(email, PASSWORD).await)
+    }
+
+    /// Registers a superuser and logs him in; his id and his token.
+    pub async fn superuser(&self, email: &str) -> (String, String) {
+        let user = self.user(email).await;
+        self.identity.command(&["user", "promote", email]).expect("promotes");
+        user
+    }
+}

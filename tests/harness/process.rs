@@ -1,0 +1,182 @@
+//! Real processes: started with an environment of their own, ended when the test ends, their logs shown when it
+//! fails.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Http, Rpc};
+
+/// The environment of an identity-service, its database and port apart. The lowest legal cost: these tests are not
+/// about how long a hash takes.
+pub const IDENTITY: [(&str, &str); 4] = [
+    ("ISSUER", "http://localhost:8000"),
+    ("PASSWORD_PEPPER", "cGVwcGVyLXBlcHBlci1wZXBwZXItcGVwcGVyLXBlcHA="),
+    ("KEY_ENCRYPTION_KEY", "a2V5LWVuY3J5cHRpb24ta2V5LWZvci10aGUtdGVzdHM="),
+    ("BCRYPT_COST", "10"),
+];
+/// The environment of a gateway, its port and its identity-service apart.
+pub const GATEWAY: [(&str, &str); 1] = [("PUBLIC_ORIGIN", "http://localhost:8000")];
+
+/// A running process.
+pub struct Process {
+    pub port: u16,
+    child: Child,
+    name: &'static str,
+    variables: Vec<(String, String)>,
+    log: tempfile::NamedTempFile,
+}
+
+impl Process {
+    /// An identity-service in front of this database, on a port of its own.
+    pub fn identity(database_url: &str, variables: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let mut all = vec![("DATABASE_URL".to_owned(), database_url.to_owned())];
+        all.push(("LISTEN_ADDRESS".to_owned(), format!("127.0.0.1:{port}")));
+        Self::serve("identity-service", port, all, &[&IDENTITY, variables].concat())
+    }
+
+    /// A gateway in front of this identity-service, on a port of its own.
+    pub fn gateway(identity: &Process, variables: &[(&str, &str)]) -> Self {
+        Self::gateway_to(identity.port, variables)
+    }
+
+    /// A gateway in front of whatever listens at this port.
+    pub fn gateway_to(identity_port: u16, variables: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let mut all = vec![("LISTEN_ADDRESS".to_owned(), format!("127.0.0.1:{port}"))];
+        all.push(("IDENTITY_SERVICE_URL".to_owned(), format!("http://127.0.0.1:{identity_port}")));
+        Self::serve("gateway", port, all, &[&GATEWAY, variables].concat())
+    }
+
+    fn serve(
+        name: &'static str,
+        port: u16,
+        mut variables: Vec<(String, String)>,
+        further: &[(&str, &str)],
+    ) -> Self {
+        variables.extend(further.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+        let log = tempfile::NamedTempFile::new().expect("a temporary file");
+        let child = spawn(name, &variables, &log);
+        Self { port, child, name, variables, log }
+    }
+
+    /// Starts the process again, on the same port, after [`Process::kill`] or [`Process::wait`].
+    pub fn restart(&mut self) {
+        self.child = spawn(self.name, &self.variables, &self.log);
+    }
+
+    /// Runs another command of the same program with the same variables: its standard output, or what it says of
+    /// its failure.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        self.command_with_input(arguments, "")
+    }
+
+    /// The same, with something to read on standard input.
+    pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut child = program(self.name, &self.variables)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        child.stdin.take().expect("is piped").write_all(input.as_bytes()).expect("is read or ignored");
+        let output = child.wait_with_output().expect("ends");
+        let text = |bytes| String::from_utf8(bytes).expect("is UTF-8");
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    /// Waits until `grpc.health.v1` says SERVING.
+    pub async fn until_serving(&self) {
+        let port = self.port;
+        self.until("serving", Duration::from_secs(20), async || Rpc::is_serving(port).await).await;
+    }
+
+    /// Waits until `/health/ready` says so.
+    pub async fn until_ready(&self) {
+        let http = Http::new(self.port);
+        let ready = async || http.try_get("/health/ready").await.is_some_and(|answer| answer.status == 200);
+        self.until("ready", Duration::from_secs(20), ready).await;
+    }
+
+    /// Waits until something is so, and fails after `limit`.
+    pub async fn until(&self, what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> bool) {
+        let started = Instant::now();
+        while !condition().await {
+            assert!(started.elapsed() < limit, "{} is not {what} after {limit:?}", self.name);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a signal by its name, such as `TERM`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Ends the process as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("runs");
+        self.child.wait().expect("ends");
+    }
+
+    /// How the process ended, if it does within `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let started = Instant::now();
+        while started.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().expect("is ours") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).expect("the log is there")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of {} on port {}\n{}", self.name, self.port, self.log());
+        }
+    }
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("is bound").port()
+}
+
+/// The program with nothing in its environment but these variables.
+pub fn program(name: &str, variables: &[(String, String)]) -> Command {
+    let mut command = Command::new(programs().join(name));
+    command.env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn spawn(name: &str, variables: &[(String, String)], log: &tempfile::NamedTempFile) -> Child {
+    let log = File::options().append(true).open(log.path()).expect("the log is there");
+    program(name, variables)
+        .arg("serve")
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the program is built")
+}
+
+/// Where the programs are: beside the folder of the test binary.
+fn programs() -> PathBuf {
+    let test = std::env::current_exe().expect("a process has a program");
+    test.parent().and_then(|deps| deps.parent()).expect("tests are in target/PROFILE/deps").to_owned()
+}

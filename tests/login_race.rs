@@ -1,0 +1,96 @@
+//! A login hashes for a long time. Whatever happens to its user meanwhile, no usable session comes of it that should
+//! not: changes are made at random moments while the hash is computed.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Stack, rounds};
+
+/// How many rounds run at a time.
+const LANES: usize = 4;
+
+/// What happens to a user while he logs in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Change {
+    OwnPassword,
+    PasswordBySuperuser,
+    Deactivation,
+    Deletion,
+}
+
+/// Plays one round; what the login answered, and whether its token works after the change.
+async fn round(stack: &Stack, superuser: &str, change: Change, delay: Duration) -> (u16, bool) {
+    let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
+    let (id, token) = stack.user(&email).await;
+    let http = stack.http();
+    let log_in = tokio::spawn({
+        let (http, email) = (http.clone(), email.clone());
+        async move { http.log_in(&email, PASSWORD).await }
+    });
+    tokio::time::sleep(delay).await;
+    let path = format!("/users/{id}");
+    let patch = async |path: &str, token: &str, body: Value| http.json("PATCH", path, token, body).await;
+    let changed = match change {
+        Change::OwnPassword => patch("/users/me", &token, json!({"password": "lancelot"})).await,
+        Change::PasswordBySuperuser => patch(&path, superuser, json!({"password": "lancelot"})).await,
+        Change::Deactivation => patch(&path, superuser, json!({"is_active": false})).await,
+        Change::Deletion => http.bare("DELETE", &path, superuser).await,
+    };
+    assert!([200, 204].contains(&changed.status), "{changed:?}");
+    let log_in = log_in.await.unwrap();
+    let works = match log_in.status {
+        200 => http.bare("GET", "/users/me", &log_in.text("access_token")).await.status == 200,
+        400 => false,
+        _ => panic!("{log_in:?}"),
+    };
+    if change == Change::OwnPassword {
+        assert_eq!(
+            http.bare("GET", "/users/me", &token).await.status,
+            200,
+            "the session of the change goes on"
+        );
+    }
+    (log_in.status, works)
+}
+
+async fn no_login_survives(change: Change) {
+    let rounds = rounds(40, 200);
+    let stack = Stack::start().await;
+    let (_, superuser) = stack.superuser("merlin@camelot.bt").await;
+    let mut refused = 0;
+    for first in (0..rounds).step_by(LANES) {
+        let lane = |number: usize| {
+            // From before the look-up to long after the commit: a hash takes about 70 ms, and lanes share two cores.
+            let delay = Duration::from_millis((number as u64 * 37) % 300);
+            round(&stack, &superuser, change, delay)
+        };
+        let (a, b, c, d) = tokio::join!(lane(first), lane(first + 1), lane(first + 2), lane(first + 3));
+        for (status, works) in [a, b, c, d] {
+            assert!(!works, "a login outlived the {change:?}");
+            refused += usize::from(status == 400);
+        }
+    }
+    println!("{change:?}: {refused} of {rounds} logins were refused, the others were ended");
+    assert!(refused > 0, "no login was overtaken: the race was not played");
+}
+
+#[tokio::test]
+async fn a_login_overtaken_by_the_users_own_password_change_leads_to_nothing() {
+    no_login_survives(Change::OwnPassword).await;
+}
+
+#[tokio::test]
+async fn a_login_overtaken_by_a_superusers_password_leads_to_nothing() {
+    no_login_survives(Change::PasswordBySuperuser).await;
+}
+
+#[tokio::test]
+async fn a_login_overtaken_by_a_deactivation_leads_to_nothing() {
+    no_login_survives(Change::Deactivation).await;
+}
+
+#[tokio::test]
+async fn a_login_overtaken_by_a_deletion_leads_to_nothing() {
+    no_login_survives(Change::Deletion).await;
+}
