@@ -41,16 +41,16 @@ async fn registrations_are_refused_in_the_contracts_words_and_leave_no_user() {
         let request = http.request("POST", "/auth/register").header("content-type", "application/json");
         http.send(request.body(body.to_owned())).await.short()
     };
-    insta::assert_snapshot!(post(r#"{"email":"a@camelot.bt","password":"short"}"#).await, @"");
-    insta::assert_snapshot!(post(r#"{"email":"a@camelot.bt","password":"my A@camelot.bt"}"#).await, @"");
-    insta::assert_snapshot!(post(&format!(r#"{{"email":"a@camelot.bt","password":"{}"}}"#, "x".repeat(1025))).await, @"");
-    insta::assert_snapshot!(post(r#"{"email":"nobody","password":7,"is_active":"banana"}"#).await, @"");
-    insta::assert_snapshot!(post(r#"{"password":"guinevere"}"#).await, @"");
-    insta::assert_snapshot!(post("").await, @"");
-    insta::assert_snapshot!(post("[]").await, @"");
-    insta::assert_snapshot!(post(r#"{"email": }"#).await, @"");
-    insta::assert_snapshot!(post(r#"{"email":"a@camelot.bt","email":"b@camelot.bt","password":"guinevere"}"#).await, @"");
-    insta::assert_snapshot!(post(&format!(r#"{{"email":"{}"}}"#, "x".repeat(17_000))).await, @"");
+    insta::assert_snapshot!(post(r#"{"email":"a@camelot.bt","password":"short"}"#).await, @r#"400 {"detail":{"code":"REGISTER_INVALID_PASSWORD","reason":"Password should be at least 8 characters"}}"#);
+    insta::assert_snapshot!(post(r#"{"email":"a@camelot.bt","password":"my A@camelot.bt"}"#).await, @r#"400 {"detail":{"code":"REGISTER_INVALID_PASSWORD","reason":"Password should not contain e-mail"}}"#);
+    insta::assert_snapshot!(post(&format!(r#"{{"email":"a@camelot.bt","password":"{}"}}"#, "x".repeat(1025))).await, @r#"400 {"detail":{"code":"REGISTER_INVALID_PASSWORD","reason":"Password should be at most 1024 bytes"}}"#);
+    insta::assert_snapshot!(post(r#"{"email":"nobody","password":7,"is_active":"banana"}"#).await, @r#"422 {"detail":[{"type":"value_error","loc":["body","email"],"msg":"value is not a valid email address: An email address must have an @-sign.","input":"nobody","ctx":{"reason":"An email address must have an @-sign."}},{"type":"string_type","loc":["body","password"],"msg":"Input should be a valid string","input":null},{"type":"bool_parsing","loc":["body","is_active"],"msg":"Input should be a valid boolean, unable to interpret input","input":null}]}"#);
+    insta::assert_snapshot!(post(r#"{"password":"guinevere"}"#).await, @r#"422 {"detail":[{"type":"missing","loc":["body","email"],"msg":"Field required","input":null}]}"#);
+    insta::assert_snapshot!(post("").await, @r#"422 {"detail":[{"type":"missing","loc":["body"],"msg":"Field required","input":null}]}"#);
+    insta::assert_snapshot!(post("[]").await, @r#"422 {"detail":[{"type":"model_attributes_type","loc":["body"],"msg":"Input should be a valid dictionary or object to extract fields from","input":null}]}"#);
+    insta::assert_snapshot!(post(r#"{"email": }"#).await, @r#"422 {"detail":[{"type":"json_invalid","loc":["body",10],"msg":"JSON decode error","input":{},"ctx":{"error":"Expecting value"}}]}"#);
+    insta::assert_snapshot!(post(r#"{"email":"a@camelot.bt","email":"b@camelot.bt","password":"guinevere"}"#).await, @r#"422 {"detail":[{"type":"json_invalid","loc":["body",43],"msg":"JSON decode error","input":{},"ctx":{"error":"Duplicate name"}}]}"#);
+    insta::assert_snapshot!(post(&format!(r#"{{"email":"{}"}}"#, "x".repeat(17_000))).await, @r#"413 {"detail":"Request Entity Too Large"}"#);
     assert_eq!(stack.database.number("SELECT count(*) FROM users").await, 0);
 }
 

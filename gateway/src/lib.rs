@@ -85,6 +85,8 @@ pub async fn serve(
     .keep_alive(KEEP_ALIVE)
     .tcp_nodelay(true)
     .client_request_timeout(HEAD_TIMEOUT)
+    // A client who hangs up is not worked for: his call is cancelled, and a hash that waits is not computed.
+    .h1_allow_half_closed(false)
     .shutdown_timeout(DRAIN_SECONDS)
     .shutdown_signal(shutdown)
     .listen(listener)?

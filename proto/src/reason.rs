@@ -62,8 +62,6 @@ reasons! {
     Overloaded = "OVERLOADED",
     /// The database could not be asked, or did not answer in time. Whether a write happened is unknown.
     DatabaseUnavailable = "DATABASE_UNAVAILABLE",
-    /// The call's deadline passed. Whether a write happened is unknown.
-    DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// A fault of identity-service; its log says which.
     Internal = "INTERNAL",
 }

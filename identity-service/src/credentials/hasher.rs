@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::{Password, Pepper, StoredPassword};
 use crate::error::{Error, Result};
 
 /// How much work may wait.
 const QUEUE: Duration = Duration::from_secs(2);
+/// How long a caller waits at the most, should the work before him take longer than it was thought to.
+const WAIT: Duration = Duration::from_secs(3);
 /// How much less a hash thread counts than the others, in the units of `nice`.
 const NICENESS: i32 = 10;
 
@@ -123,8 +126,10 @@ impl Place<'_> {
     /// for it any more.
     async fn run<T: Send + 'static>(self, job: impl FnOnce(&Work) -> T + Send + 'static) -> Result<T> {
         let Place { hasher, held } = self;
-        let permit =
-            Arc::clone(&hasher.permits).acquire_owned().await.expect("the semaphore is never closed");
+        let Ok(permit) = timeout(WAIT, Arc::clone(&hasher.permits).acquire_owned()).await else {
+            return Err(Error::Overloaded { retry_after: QUEUE });
+        };
+        let permit = permit.expect("the semaphore is never closed");
         let (done, outcome) = oneshot::channel();
         hasher.threads.spawn(move || {
             let started = Instant::now();
@@ -235,7 +240,7 @@ mod tests {
         let hasher = hasher(1);
         let busy = Arc::clone(&hasher.permits).acquire_owned().await.unwrap();
         let waiting = hasher.place().unwrap().hash(password("guinevere"));
-        assert!(tokio::time::timeout(Duration::from_millis(20), waiting).await.is_err());
+        assert!(timeout(Duration::from_millis(20), waiting).await.is_err());
         drop(busy);
         assert_eq!(hasher.work.places.load(Ordering::Relaxed), 0);
         assert_eq!(hasher.permits.available_permits(), 1);

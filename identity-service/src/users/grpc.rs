@@ -126,10 +126,7 @@ fn parse_new_id(now: SystemTime, id: &str) -> Result<UserId, Violation> {
 }
 
 fn parse_email(email: &str) -> Result<Email, Violation> {
-    Email::parse(email).map_err(|error| Violation {
-        field: "email",
-        description: format!("value is not a valid email address: {error}"),
-    })
+    Email::parse(email).map_err(|error| Violation { field: "email", description: error.to_string() })
 }
 
 /// An id in the one form that is accepted: 8-4-4-4-12, in any case.
