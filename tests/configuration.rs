@@ -113,3 +113,20 @@ async fn a_busy_port_is_named() {
     assert_eq!(gateway.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
     assert!(gateway.log().contains(&address), "{}", gateway.log());
 }
+
+#[test]
+fn the_readme_and_the_help_name_every_variable() {
+    let readme = std::fs::read_to_string(crate::harness::repository().join("README.md")).unwrap();
+    let help = |name: &str| {
+        let arguments: &[&str] = if name == "gateway" { &["serve", "--help"] } else { &["--help"] };
+        let output = program(name, &[]).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let identity =
+        identity_service::config::VARIABLES.iter().map(|variable| ("identity-service", variable.name));
+    let gateway = gateway::config::VARIABLES.iter().map(|variable| ("gateway", variable.name));
+    for (program, name) in identity.chain(gateway) {
+        assert!(readme.contains(&format!("`{name}`")), "put {name} into the README's table of {program}");
+        assert!(help(program).contains(name), "{program} --help does not name {name}");
+    }
+}

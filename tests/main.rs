@@ -8,6 +8,7 @@
 mod harness;
 
 mod flow;
+mod local;
 
 mod contract;
 
