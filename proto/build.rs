@@ -10,8 +10,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=portcullis");
     let descriptors = protox::compile(SERVICES, ["."])?;
     tonic_prost_build::configure()
-        // A message that may hold a password or a token must not print it by accident.
+        // A message that holds a password, a token or an e-mail address must not print it by accident.
         .skip_debug([
+            ".portcullis.identity.v1.User",
+            ".portcullis.identity.v1.ListUsersResponse",
             ".portcullis.identity.v1.CreateUserRequest",
             ".portcullis.identity.v1.UpdateUserRequest",
             ".portcullis.identity.v1.CreateSessionRequest",

@@ -1,10 +1,12 @@
 //! Postgres: the pool, the time that every wait for it may take, and the migrations.
 //!
-//! The limits go down inwards (`statement_timeout` is the server's own, the rest are ours), so that a database
-//! that is slow, gone or locked costs a caller an error and never a hang.
+//! The limits go down inwards, so that a database that is slow, gone or locked costs a caller an error and never a
+//! hang: an action, then its wait for a connection, then its statements, which the server itself ends.
 
 use std::time::Duration;
 
+use deadpool::Runtime;
+use deadpool::managed::Timeouts;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -15,19 +17,23 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrati
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::NoTls;
+use tracing::Instrument as _;
 
 use crate::error::{Error, Result};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// How long a connection may take to open.
-const CONNECT: Duration = Duration::from_secs(2);
-/// How long an action may wait for a connection of the pool.
-const POOL_WAIT: Duration = Duration::from_millis(500);
+/// How long a connection may take to open, to be waited for while others have them all, and to be made ready for the
+/// next. One that takes longer to open than an action may take is there for the next action.
+const POOL: Timeouts = Timeouts {
+    create: Some(Duration::from_secs(2)),
+    wait: Some(Duration::from_millis(500)),
+    recycle: Some(Duration::from_secs(1)),
+};
 /// How long an action may take in the database altogether; less than a gateway waits for the answer.
 const ACTION: Duration = Duration::from_millis(1_800);
 /// The server's own limits, for each session of the pool.
-const SESSION_OPTIONS: &str = "-c statement_timeout=2s -c lock_timeout=1s \
+const SESSION_OPTIONS: &str = "-c statement_timeout=1500ms -c lock_timeout=1s \
      -c idle_in_transaction_session_timeout=5s -c synchronous_commit=on -c timezone=UTC";
 /// The same for migrations, which may take long, but may not hold up the rest by waiting for a lock.
 const MIGRATION_OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=1s -c timezone=UTC";
@@ -51,32 +57,29 @@ impl Database {
     #[must_use]
     pub fn new(mut settings: tokio_postgres::Config, size: usize) -> Self {
         settings
-            .connect_timeout(CONNECT)
             .keepalives_idle(Duration::from_secs(10))
             .tcp_user_timeout(Duration::from_secs(10))
             .application_name("identity-service");
-        let pooled = settings.clone().options(SESSION_OPTIONS).clone();
+        let pooled = with_options(&settings, SESSION_OPTIONS);
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {
             let settings = pooled.clone();
-            async move { open(&settings).await }.boxed()
+            let refused = |error: Error| diesel::ConnectionError::BadConnection(describe(&error));
+            async move { open(&settings).await.map_err(refused) }.boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config("", config);
-        let pool =
-            Pool::builder(manager).max_size(size).build().expect("a pool without timeouts needs no runtime");
+        let pool = Pool::builder(manager).max_size(size).timeouts(POOL).runtime(Runtime::Tokio1).build();
+        let pool = pool.expect("a pool with timeouts has a runtime");
         Self { pool, settings }
     }
 
     /// A connection of the pool.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`] when none is free, and none can be opened, within [`POOL_WAIT`].
+    /// [`Error::DatabaseUnavailable`] when none is free, and none can be opened, in time.
     pub async fn connection(&self) -> Result<Connection> {
-        match timeout(POOL_WAIT, self.pool.get()).await {
-            Ok(connection) => connection.map_err(|error| Error::DatabaseUnavailable(error.into())),
-            Err(elapsed) => Err(Error::DatabaseUnavailable(elapsed.into())),
-        }
+        self.pool.get().await.map_err(|error| Error::DatabaseUnavailable(error.into()))
     }
 
     /// Runs an action that only reads, within the time that an action may take.
@@ -100,7 +103,7 @@ impl Database {
         action: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let limited = timeout(ACTION, action);
-        match tokio::spawn(limited).await {
+        match tokio::spawn(limited.in_current_span()).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(elapsed)) => Err(Error::DatabaseUnavailable(elapsed.into())),
             Err(panicked) => Err(Error::Internal(panicked.into())),
@@ -137,15 +140,33 @@ impl Database {
     }
 }
 
-async fn open(settings: &tokio_postgres::Config) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let (client, connection) = settings
-        .connect(NoTls)
+/// Opens a connection.
+///
+/// # Errors
+/// [`Error::Internal`] when the server refuses us by name, password or database: waiting does not mend that. Else
+/// [`Error::DatabaseUnavailable`].
+async fn open(settings: &tokio_postgres::Config) -> Result<AsyncPgConnection> {
+    let limit = POOL.create.expect("is set above");
+    let opened = timeout(limit, settings.connect(NoTls)).await;
+    let opened = opened.map_err(|elapsed| Error::DatabaseUnavailable(elapsed.into()))?;
+    let (client, connection) = opened.map_err(|error| {
+        // Class 28 is an invalid authorization, class 3D an unknown database.
+        let refused = error.code().is_some_and(|state| ["28", "3D"].contains(&&state.code()[..2]));
+        let said = format!("Postgres (DATABASE_URL): {}", describe(&error)).into();
+        if refused { Error::Internal(said) } else { Error::DatabaseUnavailable(said) }
+    })?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await
-        .map_err(|error| diesel::ConnectionError::BadConnection(describe(&error)))?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        .map_err(|error| Error::DatabaseUnavailable(error.into()))
 }
 
-/// What a failed connection has to say, with its causes: tokio-postgres hides them behind the first.
+/// The settings with further options of the session, after those that the URL gives.
+fn with_options(settings: &tokio_postgres::Config, options: &str) -> tokio_postgres::Config {
+    let given = settings.get_options().unwrap_or_default();
+    settings.clone().options(format!("{given} {options}")).clone()
+}
+
+/// What an error has to say, with its causes: tokio-postgres hides them behind the first.
 fn describe(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

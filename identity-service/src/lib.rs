@@ -32,7 +32,7 @@ mod schema;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tracing::{info, warn};
 
 use config::{Config, CredentialsConfig};
@@ -45,6 +45,8 @@ use users::Users;
 
 /// How long to wait before the database is tried again at start.
 const RETRY: Duration = Duration::from_millis(500);
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Everything that a running process has.
 pub struct App {
@@ -58,27 +60,28 @@ pub struct App {
     pub sessions: Sessions,
 }
 
-/// Prepares the database, and serves the gRPC API until `shutdown`.
+/// Prepares the database, and serves the gRPC API until `shutdown`. `socket` is bound, and listens only once there is
+/// something to answer with: until then a caller is refused at once instead of waiting.
 ///
 /// # Errors
-/// When the database holds what this configuration cannot use, or the listener fails. A database that is not
-/// there is waited for.
+/// [`Error::Internal`] when the database holds what this configuration cannot use, or the socket fails. A database
+/// that is not there is waited for.
 pub async fn serve(
     config: Config,
-    listener: TcpListener,
+    socket: TcpSocket,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let mut shutdown = Box::pin(shutdown);
     let app = tokio::select! {
         app = start(config) => app?,
         () = &mut shutdown => return Ok(()),
     };
-    info!(address = %listener.local_addr()?, "ready");
-    server::run(app, listener, shutdown).await?;
-    Ok(())
+    let listener = socket.listen(BACKLOG).map_err(|error| Error::Internal(error.into()))?;
+    info!("ready");
+    server::run(app, listener, shutdown).await.map_err(|error| Error::Internal(error.into()))
 }
 
-async fn start(config: Config) -> anyhow::Result<App> {
+async fn start(config: Config) -> Result<App> {
     let database = Database::new(config.database.settings, config.database.pool_size);
     until_available(|| migrate(&database)).await?;
     let load = || Trust::load(&database, &config.key_encryption_key, &config.issuer);
@@ -98,15 +101,14 @@ async fn migrate(database: &Database) -> Result<()> {
 }
 
 /// Tries again until the database can be asked; what it then answers counts.
-async fn until_available<T, F: Future<Output = Result<T>>>(action: impl Fn() -> F) -> anyhow::Result<T> {
+async fn until_available<T, F: Future<Output = Result<T>>>(action: impl Fn() -> F) -> Result<T> {
     loop {
         match action().await {
             Err(Error::DatabaseUnavailable(cause)) => {
                 warn!(%cause, "waiting for the database");
                 tokio::time::sleep(RETRY).await;
             }
-            Err(Error::Internal(cause)) => anyhow::bail!("{cause}"),
-            other => return Ok(other?),
+            outcome => return outcome,
         }
     }
 }

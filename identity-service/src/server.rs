@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic::codegen::http::Request;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_health::server::HealthReporter;
-use tracing::{info, warn};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tracing::{Span, info, info_span, warn};
 
 use crate::database::Database;
 use crate::{App, sessions, trust, users};
@@ -36,12 +38,13 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
     let reporter = HealthReporter::new();
-    let health = tonic_health::pb::health_server::HealthServer::new(
-        tonic_health::server::HealthService::from_health_reporter(reporter.clone()),
-    );
+    let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()))
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    reporter.set_service_status("", ServingStatus::NotServing).await;
     let watch = tokio::spawn(watch_database(app.database.clone(), reporter.clone()));
     let (stopping, drained) = tokio::sync::oneshot::channel();
     let serve = Server::builder()
+        .trace_fn(span)
         .timeout(CALL)
         .max_concurrent_streams(128)
         .http2_max_header_list_size(16 * 1024)
@@ -75,24 +78,30 @@ pub async fn run(
     }
 }
 
-/// Serving means: the database answers. Each change is logged once.
+/// One span a call, with the id by which the gateway's log knows it.
+fn span<B>(request: &Request<B>) -> Span {
+    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    info_span!("grpc.call", method = request.uri().path(), request_id = id)
+}
+
+/// Serving means: the database answers. One missed answer may be chance, two in a row are not. Each change is logged
+/// once.
 async fn watch_database(database: Database, reporter: HealthReporter) {
     let mut ticks = interval(HEALTH_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut serving = None;
+    let (mut serving, mut missed) = (false, 0);
     loop {
         ticks.tick().await;
         let answers = matches!(timeout(HEALTH_CHECK, database.ping()).await, Ok(Ok(())));
-        if serving == Some(answers) {
-            continue;
-        }
-        serving = Some(answers);
-        if answers {
+        missed = if answers { 0 } else { missed + 1 };
+        if answers && !serving {
             info!("serving: the database answers");
             reporter.set_service_status("", ServingStatus::Serving).await;
-        } else {
+            serving = true;
+        } else if missed == 2 && serving {
             warn!("not serving: the database does not answer");
             reporter.set_service_status("", ServingStatus::NotServing).await;
+            serving = false;
         }
     }
 }

@@ -120,7 +120,7 @@ fn read_header(token: &str) -> Option<Header> {
     (header.alg == ALGORITHM && header.typ == TYPE).then_some(header)
 }
 
-/// What the library is asked to check: signature, issuer, audience, presence. Times are checked by us.
+/// What the library is asked to check: signature, issuer, audience, presence, and `nbf`, which our tokens do not have.
 fn validation(issuer: &str) -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);

@@ -18,7 +18,7 @@ CREATE TABLE users (
 );
 
 COMMENT ON TABLE users IS 'Everybody who may log in, with the password.';
-COMMENT ON COLUMN users.id IS 'UUIDv7, never used again.';
+COMMENT ON COLUMN users.id IS 'UUIDv7. It never changes.';
 COMMENT ON COLUMN users.email IS 'The address as the user wrote it, in its normal form: what is shown and what mail goes to.';
 COMMENT ON COLUMN users.email_canonical IS 'The address in lower case, folded by identity-service and never by the database, whose result depends on its locale. Two users never share it.';
 COMMENT ON COLUMN users.password_scheme IS 'How password_hash was made: v1 is bcrypt over an HMAC with the pepper.';

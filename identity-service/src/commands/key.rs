@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Failure;
+use super::{DATABASE_HELP, Failure};
 use crate::config::Vars;
 use crate::trust;
 
@@ -11,6 +11,7 @@ use crate::trust;
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// List the signing keys: id, state, and when each was made
+    #[command(after_help = DATABASE_HELP)]
     List,
 }
 

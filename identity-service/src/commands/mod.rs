@@ -3,8 +3,11 @@
 mod key;
 mod user;
 
+use std::io;
+use std::net::SocketAddr;
+
 use clap::Parser;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, ConfigError, Vars};
@@ -17,8 +20,10 @@ use crate::{server, telemetry};
 #[command(version, after_help = config::help())]
 pub enum Command {
     /// Bring the database up to date, then serve the gRPC API until told to stop (SIGTERM or Ctrl-C)
+    #[command(after_help = config::help())]
     Serve,
     /// Bring the database up to date, and say what was done
+    #[command(after_help = DATABASE_HELP)]
     Migrate,
     /// Create, list and change users, on the machine of the service
     #[command(subcommand)]
@@ -29,6 +34,9 @@ pub enum Command {
     /// Ask the service at LISTEN_ADDRESS whether it serves; exit code 0 means yes
     Healthcheck,
 }
+
+/// What a command that only needs the database says of the environment.
+const DATABASE_HELP: &str = "Environment: DATABASE_URL or DATABASE_URL_FILE names the database; `identity-service --help` lists all variables.";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -75,16 +83,23 @@ async fn serve(vars: &Vars<'_>) -> Result<(), Failure> {
     telemetry::start(vars.log()?);
     let address = vars.listen_address()?;
     let config = vars.config()?;
-    let listener = TcpListener::bind(address)
-        .await
+    let socket = bind(address)
         .map_err(|error| Failure::Refused(format!("cannot listen on {address} (LISTEN_ADDRESS): {error}")))?;
-    let refused = |error: &dyn std::fmt::Display| Failure::Refused(error.to_string());
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| refused(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| refused(&error))?;
+    let no_signals = |error: io::Error| Failure::Refused(format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let shutdown = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
-    crate::serve(config, listener, shutdown).await.map_err(|error| refused(&error))
+    Ok(crate::serve(config, socket, shutdown).await?)
+}
+
+/// Takes the port, so that a busy one is told before anything else is done.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn migrate(vars: &Vars<'_>) -> Result<(), Failure> {

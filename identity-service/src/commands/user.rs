@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_proto::email::Email;
 
-use super::Failure;
+use super::{DATABASE_HELP, Failure};
 use crate::config::Vars;
 use crate::credentials::{Hasher, Password};
 use crate::database::Database;
@@ -14,12 +14,16 @@ use crate::users::model::{Changes, User, UserId};
 use crate::users::{Registration, Users, operator};
 
 /// How many users are read at a time.
-const PAGE: i64 = 500;
+const PAGE: usize = 500;
+
+const CREATE_HELP: &str = "Environment: DATABASE_URL and PASSWORD_PEPPER (each also with _FILE), and the rules for passwords as \
+     `serve` has them; `identity-service --help` lists all variables.";
 
 /// What can be done about users.
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Create a user; the password is asked for, or read from the first line of standard input
+    #[command(after_help = CREATE_HELP)]
     Create {
         /// The e-mail address to log in with
         email: String,
@@ -31,23 +35,28 @@ pub enum Command {
         verified: bool,
     },
     /// Let a user act on other users (a superuser)
+    #[command(after_help = DATABASE_HELP)]
     Promote {
         /// The user's e-mail address
         email: String,
     },
     /// List all users: id, flags, e-mail address
+    #[command(after_help = DATABASE_HELP)]
     List,
     /// Let a deactivated user log in again; ended sessions stay ended
+    #[command(after_help = DATABASE_HELP)]
     Activate {
         /// The user's e-mail address
         email: String,
     },
     /// Keep a user from logging in, and end all his sessions
+    #[command(after_help = DATABASE_HELP)]
     Deactivate {
         /// The user's e-mail address
         email: String,
     },
     /// Delete a user with all that belongs to him; there is no way back
+    #[command(after_help = DATABASE_HELP)]
     Delete {
         /// The user's e-mail address
         email: String,

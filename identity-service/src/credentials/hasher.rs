@@ -47,7 +47,7 @@ struct Work {
 pub enum Verdict {
     /// It is.
     Match {
-        /// Whether the hash was made with a lower cost than new ones are.
+        /// Whether the hash was made with another cost than new ones are.
         outdated: bool,
     },
     /// It is not, or there is nothing stored that it could be compared with.
@@ -64,6 +64,8 @@ impl Hasher {
             .num_threads(thread_count)
             .thread_name(|index| format!("hasher-{index}"))
             .start_handler(|_| lower_priority())
+            // Without it the process would end. The caller is told by the channel that went with the job.
+            .panic_handler(|_| tracing::error!("a hash thread panicked"))
             .build()
             .map_err(|error| Error::Internal(error.into()))?;
         let nobody = Password::new(String::new()).expect("an empty password is short enough");
@@ -159,7 +161,7 @@ impl Work {
             return Verdict::Mismatch;
         };
         if stored.matches(&self.pepper, password) {
-            return Verdict::Match { outdated: cost < self.cost };
+            return Verdict::Match { outdated: cost != self.cost };
         }
         // A hash of cost c takes 2^c steps; those of cost c, c+1 … up to the present one make up the difference,
         // so that a wrong password takes the same time whatever the age of the hash.
@@ -220,6 +222,15 @@ mod tests {
         let old = StoredPassword::make(&Pepper::new(&[7; 32]), 4, &password("guinevere")).unwrap();
         let verdict = hasher.place().unwrap().verify(password("guinevere"), Some(old)).await.unwrap();
         assert_eq!(verdict, Verdict::Match { outdated: true });
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_a_fault_of_one_caller_and_gives_its_place_back() {
+        let hasher = hasher(1);
+        let outcome: Result<()> = hasher.place().unwrap().run(|_| panic!("on purpose")).await;
+        assert!(matches!(outcome, Err(Error::Internal(_))));
+        assert_eq!(hasher.work.places.load(Ordering::Relaxed), 0);
+        assert!(hasher.place().unwrap().hash(password("guinevere")).await.is_ok());
     }
 
     #[tokio::test]

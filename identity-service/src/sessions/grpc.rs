@@ -7,7 +7,7 @@ use portcullis_proto::v1::sessions_service_server::{SessionsService, SessionsSer
 use tonic::{Request, Response, Status};
 
 use super::Sessions;
-use super::model::{LogIn, Session, Target};
+use super::model::{NewSession, Session, Target};
 use crate::credentials::Password;
 use crate::error::{Error, Result};
 use crate::trust::{self, Trust};
@@ -53,7 +53,7 @@ fn parse_target(id: &str) -> Target {
     }
 }
 
-fn to_response(log_in: LogIn) -> v1::CreateSessionResponse {
+fn to_response(log_in: NewSession) -> v1::CreateSessionResponse {
     v1::CreateSessionResponse {
         session: Some(to_session(&log_in.session)),
         access_token: log_in.access_token,

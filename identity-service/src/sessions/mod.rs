@@ -3,12 +3,12 @@
 pub mod grpc;
 pub mod model;
 mod signer;
-pub(crate) mod store;
+mod store;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use diesel_async::AsyncConnection as _;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use portcullis_proto::email::Email;
 use tracing::{Instrument as _, warn};
 
@@ -17,7 +17,8 @@ use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::trust::Trust;
 use crate::users::model::UserId;
-use model::{Caller, LogIn, Session, SessionId, Target};
+use model::{Caller, NewSession, Session, SessionId, Target};
+pub(crate) use store::{delete_all_but, is_live, live_session};
 
 /// Begins and ends sessions.
 #[derive(Clone)]
@@ -37,32 +38,31 @@ impl Sessions {
 
     /// Logs a user in.
     ///
-    /// The hash takes long, and much may happen meanwhile. So what is read before it (`password_version`, `epoch`,
-    /// `is_active`) must still hold in the transaction that inserts the session, which locks the user's row: no
+    /// The hash takes long, and much may happen meanwhile. So what is read before it (the address, `password_version`,
+    /// `epoch`, `is_active`) must still hold in the transaction that inserts the session, which locks the user's row: no
     /// session is ever born from an old password, a stale epoch or an inactive user.
     ///
     /// # Errors
     /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
-    pub async fn log_in(&self, email: &str, password: Password) -> Result<LogIn> {
+    pub async fn log_in(&self, email: &str, password: Password) -> Result<NewSession> {
         // An address that is none cannot be anybody's: no look-up, no hash, and nothing to learn.
         let email = Email::parse(email).map_err(|_| Error::BadCredentials)?;
         let place = self.hasher.place()?;
         let credential = self.find_credential(email).await?;
+        // An inactive user has no password that matches, so that he takes as long as an unknown one.
+        let credential = credential.filter(|credential| credential.is_active);
         let stored = credential.as_ref().map(|credential| credential.password.clone());
         let verdict = place.verify(password.clone(), stored).await?;
         let (Verdict::Match { outdated }, Some(credential)) = (verdict, credential) else {
             return Err(Error::BadCredentials);
         };
-        if !credential.is_active {
-            return Err(Error::BadCredentials);
-        }
         let (user, epoch, old) = (credential.user, credential.epoch, credential.password.clone());
         let session = self.begin(credential).await?;
         if outdated {
             self.rehash(user, old, password);
         }
         let access_token = signer::sign(&self.trust, &session, epoch)?;
-        Ok(LogIn { session, access_token, expires_in: self.lifetime })
+        Ok(NewSession { session, access_token, expires_in: self.lifetime })
     }
 
     async fn find_credential(&self, email: Email) -> Result<Option<store::Credential>> {
@@ -127,26 +127,17 @@ impl Sessions {
     }
 }
 
-async fn end(
-    connection: &mut diesel_async::AsyncPgConnection,
-    caller: &Caller,
-    target: Target,
-) -> Result<()> {
-    let now = SystemTime::now();
-    if let Target::Id(id) = target
-        && id != Some(caller.session)
-    {
-        if !store::is_live(connection, now, caller).await? {
-            return Err(Error::unauthenticated("the session has ended"));
-        }
-        let id = id.ok_or(Error::SessionNotFound)?;
-        return match store::delete(connection, now, caller, id).await? {
-            1 => Ok(()),
-            _ => Err(Error::SessionNotFound),
-        };
+async fn end(connection: &mut AsyncPgConnection, caller: &Caller, target: Target) -> Result<()> {
+    if !store::lock_named(connection, SystemTime::now(), caller).await? {
+        return Err(Error::unauthenticated("the session has ended"));
     }
-    match store::delete(connection, now, caller, caller.session).await? {
+    let id = match target {
+        Target::Current => Some(caller.session),
+        Target::Id(id) => id,
+    };
+    let id = id.ok_or(Error::SessionNotFound)?;
+    match store::delete(connection, caller.user, id).await? {
         1 => Ok(()),
-        _ => Err(Error::unauthenticated("the session has ended")),
+        _ => Err(Error::SessionNotFound),
     }
 }

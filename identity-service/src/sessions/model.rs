@@ -50,7 +50,7 @@ pub struct Session {
 }
 
 /// A session that has just begun.
-pub struct LogIn {
+pub struct NewSession {
     /// The session.
     pub session: Session,
     /// Its first access token.

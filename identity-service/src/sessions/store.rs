@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use portcullis_proto::access_token::LEEWAY;
@@ -17,6 +18,7 @@ use crate::users::model::UserId;
 pub(super) struct Credential {
     pub(super) user: UserId,
     pub(super) password: StoredPassword,
+    pub(super) email_canonical: String,
     pub(super) password_version: i32,
     pub(super) epoch: i64,
     pub(super) is_active: bool,
@@ -28,6 +30,7 @@ struct CredentialRow {
     id: Uuid,
     password_scheme: String,
     password_hash: String,
+    email_canonical: String,
     password_version: i32,
     epoch: i64,
     is_active: bool,
@@ -46,6 +49,7 @@ pub(super) async fn find_credential(
     Ok(row.map(|row| Credential {
         user: row.id.into(),
         password: StoredPassword { scheme: row.password_scheme, hash: row.password_hash },
+        email_canonical: row.email_canonical,
         password_version: row.password_version,
         epoch: row.epoch,
         is_active: row.is_active,
@@ -60,6 +64,7 @@ pub(super) async fn lock_unchanged(
 ) -> QueryResult<bool> {
     let found: Option<Uuid> = users::table
         .filter(users::id.eq(credential.user.as_uuid()))
+        .filter(users::email_canonical.eq(&credential.email_canonical))
         .filter(users::password_version.eq(credential.password_version))
         .filter(users::epoch.eq(credential.epoch))
         .filter(users::is_active)
@@ -95,34 +100,55 @@ pub(super) async fn delete_expired(
     diesel::delete(expired).execute(connection).await
 }
 
-/// Ends a session of a user who is active and whose revocation counter the token still has. How many were ended: 1,
-/// or 0 when it had ended already. `caller` and the session are judged in the statement that ends it.
+/// Ends a session of a user. How many were ended: 1, or 0 when he has none with this id.
 pub(super) async fn delete(
     connection: &mut AsyncPgConnection,
-    now: SystemTime,
-    caller: &Caller,
+    user: UserId,
     id: SessionId,
 ) -> QueryResult<usize> {
-    let own = sessions::table
-        .filter(sessions::id.eq(id.as_uuid()))
-        .filter(sessions::user_id.eq(caller.user.as_uuid()))
-        .filter(sessions::user_id.eq_any(active_user(caller)))
-        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)));
+    let own =
+        sessions::table.filter(sessions::id.eq(id.as_uuid())).filter(sessions::user_id.eq(user.as_uuid()));
     diesel::delete(own).execute(connection).await
 }
 
-/// Whether the caller's own session goes on.
+/// Whether the caller's token names its user. If so, nobody can change him or end his sessions until the transaction
+/// ends. The session is looked at after the lock is held, so that what ended it while it was waited for is seen.
+pub(super) async fn lock_named(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    caller: &Caller,
+) -> QueryResult<bool> {
+    let user: Option<Uuid> = users::table
+        .filter(users::id.eq(caller.user.as_uuid()))
+        .filter(users::is_active)
+        .filter(users::epoch.le(caller.epoch))
+        .select(users::id)
+        .for_no_key_update()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(user.is_some() && is_live(connection, now, caller).await?)
+}
+
+/// Whether the session that the caller's token belongs to goes on.
 pub(crate) async fn is_live(
     connection: &mut AsyncPgConnection,
     now: SystemTime,
     caller: &Caller,
 ) -> QueryResult<bool> {
-    let live = sessions::table
-        .filter(sessions::id.eq(caller.session.as_uuid()))
-        .filter(sessions::user_id.eq(caller.user.as_uuid()))
-        .filter(sessions::user_id.eq_any(active_user(caller)))
-        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)));
-    diesel::select(diesel::dsl::exists(live)).get_result(connection).await
+    diesel::select(exists(live_session(now, caller))).get_result(connection).await
+}
+
+/// The session that the caller's token belongs to, unless it has ended.
+#[diesel::dsl::auto_type]
+pub(crate) fn live_session<'a>(now: SystemTime, caller: &'a Caller) -> _ {
+    let id: Uuid = caller.session.as_uuid();
+    let user: Uuid = caller.user.as_uuid();
+    let oldest: OffsetDateTime = OffsetDateTime::from(now - LEEWAY);
+    sessions::table
+        .filter(sessions::id.eq(id))
+        .filter(sessions::user_id.eq(user))
+        .filter(sessions::expires_at.gt(oldest))
 }
 
 /// Ends the sessions of a user, but for `kept`.
@@ -153,16 +179,4 @@ pub(super) async fn replace_hash(
         .set((users::password_scheme.eq(&new.scheme), users::password_hash.eq(&new.hash)))
         .execute(connection)
         .await
-}
-
-/// The id of the caller's user, if he is active and no token of this age has been revoked.
-#[diesel::dsl::auto_type]
-fn active_user(caller: &Caller) -> _ {
-    let id: Uuid = caller.user.as_uuid();
-    let epoch: i64 = caller.epoch;
-    users::table
-        .filter(users::id.eq(id))
-        .filter(users::is_active)
-        .filter(users::epoch.le(epoch))
-        .select(users::id)
 }

@@ -9,7 +9,7 @@ use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServe
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::model::{Changes, Target, User, UserId};
+use super::model::{Changes, Listed, Page, Target, User, UserId};
 use super::{Registration, Users};
 use crate::credentials::Password;
 use crate::error::{Error, Result, Violation};
@@ -17,8 +17,8 @@ use crate::trust::{self, Trust};
 
 /// How far the time in a caller's UUIDv7 may be from ours.
 const ID_TOLERANCE: Duration = Duration::from_secs(5 * 60);
-const DEFAULT_PAGE_SIZE: i32 = 50;
-const MAX_PAGE_SIZE: i32 = 200;
+const DEFAULT_PAGE_SIZE: usize = 50;
+const MAX_PAGE_SIZE: usize = 200;
 
 /// The service over these users.
 pub fn service(users: Users, trust: Arc<Trust>) -> UsersServiceServer<impl UsersService> {
@@ -70,26 +70,10 @@ impl UsersService for Service {
         request: Request<v1::ListUsersRequest>,
     ) -> Result<Response<v1::ListUsersResponse>, Status> {
         let caller = trust::grpc::caller(&self.trust, &request)?;
-        let page = parse_page(request.get_ref());
-        let (after, size) = match page {
-            Ok(page) => page,
-            // Who may not list learns nothing else.
-            Err(error) => {
-                self.users.list(&caller, None, 0).await?;
-                return Err(error.into());
-            }
-        };
-        // One more than the page, to see whether there is another.
-        let mut users = self.users.list(&caller, after, i64::from(size) + 1).await?;
-        let more = users.len() > usize::try_from(size).unwrap_or(usize::MAX);
-        if more {
-            users.pop();
-        }
-        let next_page_token =
-            users.last().filter(|_| more).map(|user| user.id.as_uuid().to_string()).unwrap_or_default();
+        let Listed { users, next } = self.users.list(&caller, || parse_page(request.get_ref())).await?;
         Ok(Response::new(v1::ListUsersResponse {
             users: users.iter().map(to_user).collect(),
-            next_page_token,
+            next_page_token: next.map(|after| after.as_uuid().to_string()).unwrap_or_default(),
         }))
     }
 }
@@ -143,22 +127,24 @@ fn parse_target(id: &str) -> Target {
 
 fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Changes> {
     let user = request.user.unwrap_or_default();
+    let paths = request.update_mask.unwrap_or_default().paths;
     let mut violations = Vec::new();
     let mut changes = Changes::default();
-    for path in request.update_mask.unwrap_or_default().paths {
-        match (path.as_str(), target) {
-            ("email", _) => changes.email = keep(&mut violations, parse_email(&user.email)),
-            ("is_active", Target::Id(_)) => changes.is_active = Some(user.is_active),
-            ("is_superuser", Target::Id(_)) => changes.is_superuser = Some(user.is_superuser),
-            ("is_verified", Target::Id(_)) => changes.is_verified = Some(user.is_verified),
-            _ => violations.push(Violation {
-                field: "update_mask",
-                description:
-                    "Input should name email, or with a user's id is_active, is_superuser, is_verified"
-                        .to_owned(),
-            }),
-        }
+    let named = |path: &str| paths.iter().any(|named| named == path);
+    let legal: &[&str] = match target {
+        Target::Me => &["email"],
+        Target::Id(_) => &["email", "is_active", "is_superuser", "is_verified"],
+    };
+    if !paths.iter().all(|path| legal.contains(&path.as_str())) {
+        let description = format!("Input should name nothing but {}", legal.join(", "));
+        violations.push(Violation { field: "update_mask", description });
     }
+    if named("email") {
+        changes.email = keep(&mut violations, parse_email(&user.email));
+    }
+    changes.is_active = named("is_active").then_some(user.is_active);
+    changes.is_superuser = named("is_superuser").then_some(user.is_superuser);
+    changes.is_verified = named("is_verified").then_some(user.is_verified);
     if !violations.is_empty() {
         return Err(Error::InvalidRequest(violations));
     }
@@ -166,11 +152,11 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
     Ok(changes)
 }
 
-fn parse_page(request: &v1::ListUsersRequest) -> Result<(Option<UserId>, i32)> {
-    let size = match request.page_size {
-        size if size < 0 => return Err(Error::invalid("page_size", "Input should not be negative")),
-        0 => DEFAULT_PAGE_SIZE,
-        size => size.min(MAX_PAGE_SIZE),
+fn parse_page(request: &v1::ListUsersRequest) -> Result<Page> {
+    let size = match usize::try_from(request.page_size) {
+        Err(_) => return Err(Error::invalid("page_size", "Input should not be negative")),
+        Ok(0) => DEFAULT_PAGE_SIZE,
+        Ok(size) => size.min(MAX_PAGE_SIZE),
     };
     let after = match request.page_token.as_str() {
         "" => None,
@@ -178,7 +164,7 @@ fn parse_page(request: &v1::ListUsersRequest) -> Result<(Option<UserId>, i32)> {
             Error::invalid("page_token", "Input should be the next_page_token of the page before")
         })?),
     };
-    Ok((after.map(UserId::from), size))
+    Ok(Page { after: after.map(UserId::from), size })
 }
 
 fn to_user(user: &User) -> v1::User {

@@ -15,9 +15,12 @@ use portcullis_proto::email::Email;
 use crate::credentials::{Hasher, Password, PasswordRules, StoredPassword};
 use crate::database::Database;
 use crate::error::{Error, Result};
-use crate::sessions::model::Caller;
+use crate::sessions::{
+    self,
+    model::{Caller, SessionId},
+};
 use access::authorise;
-use model::{Account, Changes, Ends, NewUser, Target, User, UserId};
+use model::{Changes, Ends, Listed, NewUser, Page, Target, User, UserId, UserState};
 
 /// Acts on users.
 #[derive(Clone)]
@@ -55,7 +58,7 @@ impl Users {
     /// [`Error::DatabaseUnavailable`].
     pub async fn register(&self, registration: Registration) -> Result<User> {
         let Registration { id, email, password, is_superuser, is_verified } = registration;
-        self.rules.check(&password, &email).map_err(Error::PasswordRefused)?;
+        self.rules.check(&password, email.as_str()).map_err(Error::PasswordRefused)?;
         let place = self.hasher.place()?;
         self.refuse_if_taken(&email, None).await?;
         let password = place.hash(password).await?;
@@ -74,7 +77,7 @@ impl Users {
         Ok(self.find(caller, target).await?.user)
     }
 
-    async fn find(&self, caller: &Caller, target: Target) -> Result<Account> {
+    async fn find(&self, caller: &Caller, target: Target) -> Result<UserState> {
         let action = async {
             let mut connection = self.database.connection().await?;
             let found = store::find(&mut connection, SystemTime::now(), caller, target).await?;
@@ -97,21 +100,19 @@ impl Users {
     ) -> Result<User> {
         let before = self.find(&caller, target).await?;
         let changes = changes()?;
+        if changes.is_empty() {
+            return Ok(before.user);
+        }
         let password = self.hash_new_password(&before, &changes).await?;
         let database = self.database.clone();
         let action = async move {
             let mut connection = database.connection().await?;
             connection
                 .transaction(async move |connection| {
-                    let now = SystemTime::now();
-                    let found = store::lock(connection, now, &caller, target).await?;
+                    let found = store::lock(connection, SystemTime::now(), &caller, target).await?;
                     let before = authorise(&caller, target, found)?;
-                    let ends = changes.ends(&before, target == Target::Me);
-                    let kept = (ends == Ends::OtherSessions).then_some(caller.session);
-                    if ends != Ends::Nothing {
-                        crate::sessions::store::delete_all_but(connection, before.user.id, kept).await?;
-                    }
-                    store::update(connection, now, &before, &changes, password.as_ref(), ends).await
+                    let own_session = (before.user.id == caller.user).then_some(caller.session);
+                    apply(connection, &before, &changes, password.as_ref(), own_session).await
                 })
                 .await
         };
@@ -119,12 +120,15 @@ impl Users {
     }
 
     /// Checks and hashes the new password, if there is one. The rules see the user as he was.
-    async fn hash_new_password(&self, before: &Account, changes: &Changes) -> Result<Option<StoredPassword>> {
+    async fn hash_new_password(
+        &self,
+        before: &UserState,
+        changes: &Changes,
+    ) -> Result<Option<StoredPassword>> {
         let Some(password) = &changes.password else {
             return Ok(None);
         };
-        let email = Email::parse(&before.user.email).map_err(|error| Error::Internal(error.into()))?;
-        self.rules.check(password, &email).map_err(Error::PasswordRefused)?;
+        self.rules.check(password, &before.user.email).map_err(Error::PasswordRefused)?;
         let place = self.hasher.place()?;
         if let Some(email) = &changes.email {
             self.refuse_if_taken(email, Some(before.user.id)).await?;
@@ -162,21 +166,45 @@ impl Users {
         self.database.write(action).await
     }
 
-    /// Lists users in the order of their ids, which is that of their creation. For superusers.
+    /// Lists a page of users in the order of their ids. For superusers. `page` is read only once the caller may.
     ///
     /// # Errors
-    /// Those of [`Users::get`].
-    pub async fn list(&self, caller: &Caller, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
+    /// Those of [`Users::get`], and those of `page`.
+    pub async fn list(&self, caller: &Caller, page: impl FnOnce() -> Result<Page> + Send) -> Result<Listed> {
         let action = async {
             let mut connection = self.database.connection().await?;
-            let list = async |connection: &mut AsyncPgConnection| -> Result<Vec<User>> {
+            let list = async |connection: &mut AsyncPgConnection| -> Result<Listed> {
                 let own = Target::Id(Some(caller.user));
                 let found = store::find(connection, SystemTime::now(), caller, own).await?;
                 authorise(caller, own, found)?;
-                Ok(store::list(connection, after, limit).await?)
+                let Page { after, size } = page()?;
+                // One more than the page, to see whether there is another.
+                let mut users = store::list(connection, after, size + 1).await?;
+                let more = users.len() > size;
+                users.truncate(size);
+                let next = users.last().filter(|_| more).map(|user| user.id);
+                Ok(Listed { users, next })
             };
             connection.build_transaction().repeatable_read().read_only().run(list).await
         };
         self.database.read(action).await
     }
+}
+
+/// Applies changes to a user whom the transaction has locked, and ends what they end. `own_session` is that of a user
+/// who changes himself.
+async fn apply(
+    connection: &mut AsyncPgConnection,
+    before: &UserState,
+    changes: &Changes,
+    password: Option<&StoredPassword>,
+    own_session: Option<SessionId>,
+) -> Result<User> {
+    let ends = changes.ends(before, own_session.is_some());
+    match ends {
+        Ends::Nothing => 0,
+        Ends::OtherSessions => sessions::delete_all_but(connection, before.user.id, own_session).await?,
+        Ends::Everything => sessions::delete_all_but(connection, before.user.id, None).await?,
+    };
+    store::update(connection, before, changes, password, ends).await
 }

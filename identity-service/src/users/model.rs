@@ -37,8 +37,8 @@ impl From<Uuid> for UserId {
     }
 }
 
-/// A user, as he is shown.
-#[derive(Debug, Clone)]
+/// A user, as he is shown. No `Debug`: his address must not reach a log.
+#[derive(Clone)]
 pub struct User {
     /// The user's id.
     pub id: UserId,
@@ -57,14 +57,24 @@ pub struct User {
 }
 
 /// A user with what decides about his tokens.
-#[derive(Debug, Clone)]
-pub struct Account {
+#[derive(Clone)]
+pub struct UserState {
     /// The user.
     pub user: User,
     /// The address by which two users are the same.
     pub email_canonical: String,
     /// His revocation counter: a token with a lower one has ended.
     pub epoch: i64,
+}
+
+/// What the database says, in one moment, of a caller and of the user he wants to act on.
+pub struct Found {
+    /// The user whom the caller's token names.
+    pub caller: Option<UserState>,
+    /// Whether the session that the token belongs to goes on.
+    pub session_is_live: bool,
+    /// The user with the wanted id.
+    pub target: Option<UserState>,
 }
 
 /// A user whom a caller names.
@@ -74,6 +84,23 @@ pub enum Target {
     Me,
     /// The one with this id; `None` for text that is no id, and so names nobody.
     Id(Option<UserId>),
+}
+
+/// Which users of the list are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Those whose ids come after this one; all if there is none.
+    pub after: Option<UserId>,
+    /// At the most so many.
+    pub size: usize,
+}
+
+/// A page of the list.
+pub struct Listed {
+    /// The users.
+    pub users: Vec<User>,
+    /// After whom the next page begins; none if this one is the last.
+    pub next: Option<UserId>,
 }
 
 /// A new user.
@@ -117,9 +144,17 @@ pub enum Ends {
 }
 
 impl Changes {
+    /// Whether nothing is asked to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { email, password, is_active, is_superuser, is_verified } = self;
+        let flags = [is_active, is_superuser, is_verified];
+        email.is_none() && password.is_none() && flags.iter().all(|flag| flag.is_none())
+    }
+
     /// What these changes to `before` end. `by_himself` tells the user's own change from a superuser's.
     #[must_use]
-    pub fn ends(&self, before: &Account, by_himself: bool) -> Ends {
+    pub fn ends(&self, before: &UserState, by_himself: bool) -> Ends {
         let deactivated = self.is_active == Some(false) && before.user.is_active;
         if deactivated || (self.password.is_some() && !by_himself) {
             Ends::Everything
@@ -133,13 +168,13 @@ impl Changes {
     /// The flag `is_verified` after the changes: a new address is nobody's until it is verified, unless a
     /// superuser says so in the same breath. The same address in another spelling stays verified.
     #[must_use]
-    pub fn verified_after(&self, before: &Account) -> bool {
+    pub fn verified_after(&self, before: &UserState) -> bool {
         let kept = before.user.is_verified && !self.moves(before);
         self.is_verified.unwrap_or(kept)
     }
 
     /// Whether the address becomes another one, not only another spelling.
-    fn moves(&self, before: &Account) -> bool {
+    fn moves(&self, before: &UserState) -> bool {
         self.email.as_ref().is_some_and(|email| email.canonical() != before.email_canonical)
     }
 }
@@ -148,7 +183,7 @@ impl Changes {
 mod tests {
     use super::*;
 
-    fn account() -> Account {
+    fn arthur() -> UserState {
         let user = User {
             id: UserId::new(),
             email: "King.Arthur@camelot.bt".into(),
@@ -158,7 +193,7 @@ mod tests {
             created_at: SystemTime::UNIX_EPOCH,
             updated_at: SystemTime::UNIX_EPOCH,
         };
-        Account { user, email_canonical: "king.arthur@camelot.bt".into(), epoch: 1 }
+        UserState { user, email_canonical: "king.arthur@camelot.bt".into(), epoch: 1 }
     }
 
     fn email(text: &str) -> Option<Email> {
@@ -173,16 +208,16 @@ mod tests {
     fn a_user_who_changes_his_password_or_address_keeps_his_session_and_loses_the_others() {
         let by_password = Changes { password: password(), ..Changes::default() };
         let by_email = Changes { email: email("arthur@camelot.bt"), ..Changes::default() };
-        assert_eq!(by_password.ends(&account(), true), Ends::OtherSessions);
-        assert_eq!(by_email.ends(&account(), true), Ends::OtherSessions);
+        assert_eq!(by_password.ends(&arthur(), true), Ends::OtherSessions);
+        assert_eq!(by_email.ends(&arthur(), true), Ends::OtherSessions);
     }
 
     #[test]
     fn a_password_set_by_a_superuser_and_a_deactivation_end_everything() {
         let password = Changes { password: password(), ..Changes::default() };
         let deactivation = Changes { is_active: Some(false), ..Changes::default() };
-        assert_eq!(password.ends(&account(), false), Ends::Everything);
-        assert_eq!(deactivation.ends(&account(), false), Ends::Everything);
+        assert_eq!(password.ends(&arthur(), false), Ends::Everything);
+        assert_eq!(deactivation.ends(&arthur(), false), Ends::Everything);
     }
 
     #[test]
@@ -195,10 +230,10 @@ mod tests {
             ..Changes::default()
         };
         let moved_by_superuser = Changes { email: email("arthur@camelot.bt"), ..Changes::default() };
-        assert_eq!(spelling.ends(&account(), true), Ends::Nothing);
-        assert_eq!(flags.ends(&account(), false), Ends::Nothing);
-        assert_eq!(moved_by_superuser.ends(&account(), false), Ends::Nothing);
-        assert_eq!(Changes::default().ends(&account(), true), Ends::Nothing);
+        assert_eq!(spelling.ends(&arthur(), true), Ends::Nothing);
+        assert_eq!(flags.ends(&arthur(), false), Ends::Nothing);
+        assert_eq!(moved_by_superuser.ends(&arthur(), false), Ends::Nothing);
+        assert_eq!(Changes::default().ends(&arthur(), true), Ends::Nothing);
     }
 
     #[test]
@@ -206,9 +241,9 @@ mod tests {
         let moved = Changes { email: email("arthur@camelot.bt"), ..Changes::default() };
         let vouched = Changes { is_verified: Some(true), ..moved.clone() };
         let spelling = Changes { email: email("KING.arthur@camelot.bt"), ..Changes::default() };
-        assert!(!moved.verified_after(&account()));
-        assert!(vouched.verified_after(&account()));
-        assert!(spelling.verified_after(&account()));
-        assert!(Changes::default().verified_after(&account()));
+        assert!(!moved.verified_after(&arthur()));
+        assert!(vouched.verified_after(&arthur()));
+        assert!(spelling.verified_after(&arthur()));
+        assert!(Changes::default().verified_after(&arthur()));
     }
 }

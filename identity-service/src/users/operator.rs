@@ -1,11 +1,9 @@
 //! What an operator does from the command line, on the machine of identity-service and with no caller.
 
-use std::time::SystemTime;
-
 use diesel_async::AsyncConnection as _;
 use portcullis_proto::email::Email;
 
-use super::model::{Changes, Ends, User, UserId};
+use super::model::{Changes, User, UserId};
 use super::store;
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -22,11 +20,7 @@ pub async fn update(database: &Database, email: Email, changes: Changes) -> Resu
             .transaction(async move |connection| {
                 let found = store::lock_by_email(connection, email.canonical()).await?;
                 let before = found.ok_or(Error::UserNotFound)?;
-                let ends = changes.ends(&before, false);
-                if ends != Ends::Nothing {
-                    crate::sessions::store::delete_all_but(connection, before.user.id, None).await?;
-                }
-                store::update(connection, SystemTime::now(), &before, &changes, None, ends).await
+                super::apply(connection, &before, &changes, None, None).await
             })
             .await
     };
@@ -57,6 +51,6 @@ pub async fn delete(database: &Database, email: Email) -> Result<User> {
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
-pub async fn list(database: &Database, after: Option<UserId>, limit: i64) -> Result<Vec<User>> {
+pub async fn list(database: &Database, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
     database.read(async { Ok(store::list(&mut *database.connection().await?, after, limit).await?) }).await
 }

@@ -5,16 +5,14 @@ use std::time::SystemTime;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use portcullis_proto::access_token::LEEWAY;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::access::Found;
-use super::model::{Account, Changes, Ends, NewUser, Target, User, UserId};
+use super::model::{Changes, Ends, Found, NewUser, Target, User, UserId, UserState};
 use crate::credentials::StoredPassword;
 use crate::error::{Error, Result};
-use crate::schema::{sessions, users};
-use crate::sessions::model::Caller;
+use crate::schema::users;
+use crate::sessions::{self, model::Caller};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
@@ -30,7 +28,7 @@ struct Row {
     updated_at: OffsetDateTime,
 }
 
-impl From<Row> for Account {
+impl From<Row> for UserState {
     fn from(row: Row) -> Self {
         let user = User {
             id: row.id.into(),
@@ -68,7 +66,6 @@ struct ChangedRow<'a> {
     is_active: Option<bool>,
     is_superuser: Option<bool>,
     is_verified: bool,
-    updated_at: OffsetDateTime,
 }
 
 diesel::define_sql_function! {
@@ -83,18 +80,14 @@ pub(super) async fn find(
     caller: &Caller,
     target: Target,
 ) -> QueryResult<Found> {
-    let session = sessions::table
-        .filter(sessions::id.eq(caller.session.as_uuid()))
-        .filter(sessions::user_id.eq(caller.user.as_uuid()))
-        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)));
     let rows: Vec<(Row, bool)> = users::table
         .filter(users::id.eq_any(ids(caller, target)))
-        .select((Row::as_select(), diesel::dsl::exists(session)))
+        .select((Row::as_select(), diesel::dsl::exists(sessions::live_session(now, caller))))
         .load(connection)
         .await?;
     let session_is_live = rows.iter().any(|(_, live)| *live);
-    let accounts: Vec<Account> = rows.into_iter().map(|(row, _)| row.into()).collect();
-    Ok(found(&accounts, session_is_live, caller, target))
+    let states: Vec<UserState> = rows.into_iter().map(|(row, _)| row.into()).collect();
+    Ok(found(&states, session_is_live, caller, target))
 }
 
 /// The same as [`find`], and nobody can change either user until the transaction ends. The session is looked at
@@ -113,9 +106,9 @@ pub(super) async fn lock(
         .for_no_key_update()
         .load(connection)
         .await?;
-    let session_is_live = crate::sessions::store::is_live(connection, now, caller).await?;
-    let accounts: Vec<Account> = rows.into_iter().map(Account::from).collect();
-    Ok(found(&accounts, session_is_live, caller, target))
+    let session_is_live = sessions::is_live(connection, now, caller).await?;
+    let states: Vec<UserState> = rows.into_iter().map(UserState::from).collect();
+    Ok(found(&states, session_is_live, caller, target))
 }
 
 fn ids(caller: &Caller, target: Target) -> Vec<Uuid> {
@@ -126,8 +119,8 @@ fn ids(caller: &Caller, target: Target) -> Vec<Uuid> {
     ids
 }
 
-fn found(accounts: &[Account], session_is_live: bool, caller: &Caller, target: Target) -> Found {
-    let with = |id: UserId| accounts.iter().find(|account| account.user.id == id).cloned();
+fn found(states: &[UserState], session_is_live: bool, caller: &Caller, target: Target) -> Found {
+    let with = |id: UserId| states.iter().find(|account| account.user.id == id).cloned();
     let target = match target {
         Target::Me | Target::Id(None) => None,
         Target::Id(Some(id)) => with(id),
@@ -166,14 +159,13 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, user: &NewUser) -
         .get_result(connection)
         .await
         .map_err(name_violated_key)?;
-    Ok(Account::from(row).user)
+    Ok(UserState::from(row).user)
 }
 
 /// Applies changes to a user that the transaction has locked.
 pub(super) async fn update(
     connection: &mut AsyncPgConnection,
-    now: SystemTime,
-    before: &Account,
+    before: &UserState,
     changes: &Changes,
     new_password: Option<&StoredPassword>,
     ends: Ends,
@@ -191,16 +183,19 @@ pub(super) async fn update(
         is_active: changes.is_active,
         is_superuser: changes.is_superuser,
         is_verified: changes.verified_after(before),
-        updated_at: now.into(),
     };
     let raised = i32::from(new_password.is_some());
     let row: Row = diesel::update(users::table.find(before.user.id.as_uuid()))
-        .set((changed, users::password_version.eq(users::password_version + raised)))
+        .set((
+            changed,
+            users::password_version.eq(users::password_version + raised),
+            users::updated_at.eq(diesel::dsl::now),
+        ))
         .returning(Row::as_returning())
         .get_result(connection)
         .await
         .map_err(name_violated_key)?;
-    Ok(Account::from(row).user)
+    Ok(UserState::from(row).user)
 }
 
 /// Deletes a user; his sessions go with him.
@@ -212,23 +207,23 @@ pub(super) async fn delete(connection: &mut AsyncPgConnection, id: UserId) -> Qu
 pub(super) async fn list(
     connection: &mut AsyncPgConnection,
     after: Option<UserId>,
-    limit: i64,
+    limit: usize,
 ) -> QueryResult<Vec<User>> {
     let rows: Vec<Row> = users::table
         .filter(users::id.gt(after.map_or(Uuid::nil(), UserId::as_uuid)))
         .order(users::id)
-        .limit(limit)
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select(Row::as_select())
         .load(connection)
         .await?;
-    Ok(rows.into_iter().map(|row| Account::from(row).user).collect())
+    Ok(rows.into_iter().map(|row| UserState::from(row).user).collect())
 }
 
 /// The user with an address, whom nobody can change until the transaction ends.
 pub(super) async fn lock_by_email(
     connection: &mut AsyncPgConnection,
     email_canonical: &str,
-) -> QueryResult<Option<Account>> {
+) -> QueryResult<Option<UserState>> {
     let row: Option<Row> = users::table
         .filter(users::email_canonical.eq(email_canonical))
         .select(Row::as_select())
@@ -236,7 +231,7 @@ pub(super) async fn lock_by_email(
         .first(connection)
         .await
         .optional()?;
-    Ok(row.map(Account::from))
+    Ok(row.map(UserState::from))
 }
 
 fn name_violated_key(error: DieselError) -> Error {
