@@ -12,9 +12,10 @@ use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
     deadpool::{Object, Pool},
 };
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::NoTls;
 use tracing::Instrument as _;
@@ -108,6 +109,23 @@ impl Database {
             Ok(Err(elapsed)) => Err(Error::DatabaseUnavailable(elapsed.into())),
             Err(panicked) => Err(Error::Internal(panicked.into())),
         }
+    }
+
+    /// Runs a transaction, as [`Database::write`] does. An error rolls it back.
+    ///
+    /// # Errors
+    /// Those of [`Database::write`].
+    pub async fn transaction<T: Send + 'static>(
+        &self,
+        action: impl for<'r> FnOnce(&'r mut AsyncPgConnection) -> BoxFuture<'r, Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let database = self.clone();
+        self.write(async move {
+            let mut pooled = database.connection().await?;
+            let connection: &mut AsyncPgConnection = &mut pooled;
+            connection.transaction(async move |connection| action(connection).await).await
+        })
+        .await
     }
 
     /// Whether the database answers.

@@ -4,6 +4,7 @@
 //! SQL.
 //!
 //! - [`config`], [`telemetry`], [`database`]: what a process needs before it does anything
+//! - [`ids`]: one type of id an entity
 //! - [`error`]: why an action fails; [`status`]: what a caller is told of it
 //! - [`users`]: register, read, update, delete, list
 //! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
@@ -17,6 +18,7 @@ pub mod telemetry;
 
 pub mod database;
 pub mod error;
+pub mod ids;
 pub mod status;
 
 pub mod credentials;

@@ -10,7 +10,8 @@ use crate::config::Vars;
 use crate::credentials::{Hasher, Password};
 use crate::database::Database;
 use crate::error::Error;
-use crate::users::model::{Changes, User, UserId};
+use crate::ids::UserId;
+use crate::users::model::{Changes, User};
 use crate::users::{Registration, Users, operator};
 
 /// How many users are read at a time.

@@ -8,16 +8,18 @@ mod store;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt as _;
 use portcullis_proto::email::Email;
 use tracing::{Instrument as _, warn};
 
 use crate::credentials::{Hasher, Password, StoredPassword, Verdict};
 use crate::database::Database;
 use crate::error::{Error, Result};
+use crate::ids::SessionId;
+use crate::ids::UserId;
 use crate::trust::Trust;
-use crate::users::model::UserId;
-use model::{Caller, NewSession, Session, SessionId, Target};
+use model::{Caller, NewSession, Session, Target};
 pub(crate) use store::{delete_all_but, is_live, live_session};
 
 /// Begins and ends sessions.
@@ -74,12 +76,10 @@ impl Sessions {
     }
 
     async fn begin(&self, credential: store::Credential) -> Result<Session> {
-        let database = self.database.clone();
         let lifetime = self.lifetime;
-        let action = async move {
-            let mut connection = database.connection().await?;
-            connection
-                .transaction(async move |connection| {
+        self.database
+            .transaction(move |connection| {
+                async move {
                     if !store::lock_unchanged(connection, &credential).await? {
                         return Err(Error::BadCredentials);
                     }
@@ -90,10 +90,10 @@ impl Sessions {
                     store::delete_expired(connection, now, credential.user).await?;
                     store::insert(connection, &session).await?;
                     Ok(session)
-                })
-                .await
-        };
-        self.database.write(action).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// Hashes an unchanged password anew, in the background and only if there is room: the next login tries again.
@@ -118,17 +118,12 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`].
     pub async fn log_out(&self, caller: Caller, target: Target) -> Result<()> {
-        let database = self.database.clone();
-        let action = async move {
-            let mut connection = database.connection().await?;
-            connection.transaction(async move |connection| end(connection, &caller, target).await).await
-        };
-        self.database.write(action).await
+        self.database.transaction(move |connection| end(connection, caller, target).boxed()).await
     }
 }
 
-async fn end(connection: &mut AsyncPgConnection, caller: &Caller, target: Target) -> Result<()> {
-    if !store::lock_named(connection, SystemTime::now(), caller).await? {
+async fn end(connection: &mut AsyncPgConnection, caller: Caller, target: Target) -> Result<()> {
+    if !store::lock_named(connection, SystemTime::now(), &caller).await? {
         return Err(Error::unauthenticated("the session has ended"));
     }
     let id = match target {

@@ -2,39 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use uuid::Uuid;
-
-use crate::users::model::UserId;
-
-/// The id of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionId(Uuid);
-
-impl SessionId {
-    /// A new id, in the order of time.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// The id as the database and the wire have it.
-    #[must_use]
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl Default for SessionId {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl From<Uuid> for SessionId {
-    fn from(id: Uuid) -> Self {
-        Self(id)
-    }
-}
+use crate::ids::{SessionId, UserId};
 
 /// One login of one user.
 #[derive(Debug, Clone, Copy)]

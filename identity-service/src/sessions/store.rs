@@ -9,10 +9,11 @@ use portcullis_proto::access_token::LEEWAY;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{Caller, Session, SessionId};
+use super::model::{Caller, Session};
 use crate::credentials::StoredPassword;
+use crate::ids::SessionId;
+use crate::ids::UserId;
 use crate::schema::{sessions, users};
-use crate::users::model::UserId;
 
 /// What a login must know of a user before it hashes.
 pub(super) struct Credential {

@@ -9,10 +9,11 @@ use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServe
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::model::{Changes, Listed, Page, Target, User, UserId};
+use super::model::{Changes, Listed, Page, Target, User};
 use super::{Registration, Users};
 use crate::credentials::Password;
 use crate::error::{Error, Result, Violation};
+use crate::ids::UserId;
 use crate::trust::{self, Trust};
 
 /// How far the time in a caller's UUIDv7 may be from ours.

@@ -9,18 +9,17 @@ mod store;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt as _;
 use portcullis_proto::email::Email;
 
 use crate::credentials::{Hasher, Password, PasswordRules, StoredPassword};
 use crate::database::Database;
 use crate::error::{Error, Result};
-use crate::sessions::{
-    self,
-    model::{Caller, SessionId},
-};
+use crate::ids::{SessionId, UserId};
+use crate::sessions::{self, model::Caller};
 use access::authorise;
-use model::{Changes, Ends, Listed, NewUser, Page, Target, User, UserId, UserState};
+use model::{Changes, Ends, Listed, NewUser, Page, Target, User, UserState};
 
 /// Acts on users.
 #[derive(Clone)]
@@ -104,19 +103,17 @@ impl Users {
             return Ok(before.user);
         }
         let password = self.hash_new_password(&before, &changes).await?;
-        let database = self.database.clone();
-        let action = async move {
-            let mut connection = database.connection().await?;
-            connection
-                .transaction(async move |connection| {
+        self.database
+            .transaction(move |connection| {
+                async move {
                     let found = store::lock(connection, SystemTime::now(), &caller, target).await?;
                     let before = authorise(&caller, target, found)?;
                     let own_session = (before.user.id == caller.user).then_some(caller.session);
                     apply(connection, &before, &changes, password.as_ref(), own_session).await
-                })
-                .await
-        };
-        self.database.write(action).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// Checks and hashes the new password, if there is one. The rules see the user as he was.
@@ -151,19 +148,17 @@ impl Users {
     /// Those of [`Users::get`].
     pub async fn delete(&self, caller: Caller, id: Option<UserId>) -> Result<()> {
         let target = Target::Id(id);
-        let database = self.database.clone();
-        let action = async move {
-            let mut connection = database.connection().await?;
-            connection
-                .transaction(async move |connection| {
+        self.database
+            .transaction(move |connection| {
+                async move {
                     let found = store::lock(connection, SystemTime::now(), &caller, target).await?;
                     let user = authorise(&caller, target, found)?.user;
                     store::delete(connection, user.id).await?;
                     Ok(())
-                })
-                .await
-        };
-        self.database.write(action).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// Lists a page of users in the order of their ids. For superusers. `page` is read only once the caller may.

@@ -2,40 +2,9 @@
 
 use std::time::SystemTime;
 
-use portcullis_proto::email::Email;
-use uuid::Uuid;
-
 use crate::credentials::{Password, StoredPassword};
-
-/// The id of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UserId(Uuid);
-
-impl UserId {
-    /// A new id, in the order of time.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// The id as the database and the wire have it.
-    #[must_use]
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl Default for UserId {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl From<Uuid> for UserId {
-    fn from(id: Uuid) -> Self {
-        Self(id)
-    }
-}
+use crate::ids::UserId;
+use portcullis_proto::email::Email;
 
 /// A user, as he is shown. No `Debug`: his address must not reach a log.
 #[derive(Clone)]

@@ -8,9 +8,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{Changes, Ends, Found, NewUser, Target, User, UserId, UserState};
+use super::model::{Changes, Ends, Found, NewUser, Target, User, UserState};
 use crate::credentials::StoredPassword;
 use crate::error::{Error, Result};
+use crate::ids::UserId;
 use crate::schema::users;
 use crate::sessions::{self, model::Caller};
 

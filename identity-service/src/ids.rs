@@ -1,0 +1,41 @@
+//! The ids of the entities: one type each, so that none is taken for another.
+
+use uuid::Uuid;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            pub struct $name(Uuid);
+
+            impl $name {
+                /// A new id, in the order of time: a UUIDv7 (RFC 9562 section 5.7).
+                #[expect(clippy::new_without_default, reason = "a default that is never the same twice would mislead")]
+                #[must_use]
+                pub fn new() -> Self {
+                    Self(Uuid::now_v7())
+                }
+
+                /// The id as the database and the wire have it.
+                #[must_use]
+                pub fn as_uuid(self) -> Uuid {
+                    self.0
+                }
+            }
+
+            impl From<Uuid> for $name {
+                fn from(id: Uuid) -> Self {
+                    Self(id)
+                }
+            }
+        )*
+    };
+}
+
+ids! {
+    /// The id of a user.
+    UserId;
+    /// The id of a session.
+    SessionId;
+}
