@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use gateway::failure::{Details, Operation, Violation, refusal};
+use gateway::body::invalid;
+use gateway::failure::{Details, Failure, Operation, Violation, refusal};
+use gateway::routes::methods_of;
 use identity_service::credentials::PasswordRule;
 use identity_service::error::Error;
 use identity_service::status::classify;
@@ -31,8 +33,8 @@ fn errors() -> Vec<Error> {
 #[test]
 fn every_reason_has_one_grpc_code_and_one_http_answer_an_operation() {
     let errors = errors();
-    let details = Details {
-        violations: vec![Violation { field: "email".into(), description: "DESCRIPTION".into() }],
+    let details = |field: &str| Details {
+        violations: vec![Violation { field: field.into(), description: "DESCRIPTION".into() }],
         retry_after: Some(Duration::from_secs(2)),
     };
     let mut table = String::new();
@@ -43,11 +45,83 @@ fn every_reason_has_one_grpc_code_and_one_http_answer_an_operation() {
             .filter(|row| row.1 == reason)
             .map(|row| format!("{:?}", row.0))
             .collect();
-        writeln!(table, "{} {}", reason.as_str(), codes.join(" ")).unwrap();
+        assert_eq!(codes.len(), 1, "{reason:?} has not exactly one gRPC code: {codes:?}");
+        writeln!(table, "{} {}", reason.as_str(), codes[0]).unwrap();
         for &operation in Operation::ALL {
-            let (status, body) = refusal(reason, operation, &details);
+            let field = if reason == Reason::PasswordRefused { "password" } else { "email" };
+            let (status, body) = refusal(reason, operation, &details(field));
             writeln!(table, "  {operation:?}: {} {body}", status.as_u16()).unwrap();
         }
     }
+    table.push_str("\nWhat the gateway refuses or fails at by itself\n");
+    for failure in own_failures() {
+        let (status, body) = failure.answer();
+        write!(table, "{}: {} {body}", name(&failure), status.as_u16()).unwrap();
+        for (name, value) in failure.headers() {
+            write!(table, " {name}: {}", value.to_str().unwrap()).unwrap();
+        }
+        table.push('\n');
+    }
     insta::assert_snapshot!(table);
+}
+
+/// One failure of each kind: the compiler says when one is missing in [`name`], the test when one is missing here.
+fn own_failures() -> Vec<Failure> {
+    let (foreign, _) = Failure::InvalidMultipart.answer();
+    let overloaded = Failure::Refused {
+        reason: Reason::Overloaded,
+        operation: Operation::LogIn,
+        details: Details { retry_after: Some(Duration::from_millis(1500)), ..Details::default() },
+    };
+    let failures = vec![
+        overloaded,
+        Failure::Unreachable,
+        Failure::TooLate,
+        Failure::Internal,
+        Failure::Invalid(vec![invalid::missing("email"), invalid::unknown_grant()]),
+        Failure::Unauthenticated,
+        Failure::ForeignOrigin,
+        Failure::UnknownPath,
+        Failure::UnknownMethod(methods_of("/users/me")),
+        Failure::AmbiguousCredential,
+        Failure::ImpossibleCredential,
+        Failure::MissingBoundary,
+        Failure::InvalidMultipart,
+        Failure::BrokenBody,
+        Failure::BodyTooLarge,
+        Failure::BodyTooSlow,
+        Failure::EncodedBody,
+        Failure::UrlTooLong,
+        Failure::Foreign(foreign),
+    ];
+    let names: std::collections::HashSet<_> = failures.iter().map(name).collect();
+    assert_eq!(names.len(), NAMES, "a failure is missing, or there twice");
+    failures
+}
+
+/// How many arms [`name`] has.
+const NAMES: usize = 19;
+
+fn name(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Refused { .. } => "Refused (overloaded)",
+        Failure::Unreachable => "Unreachable",
+        Failure::TooLate => "TooLate",
+        Failure::Internal => "Internal",
+        Failure::Invalid(_) => "Invalid",
+        Failure::Unauthenticated => "Unauthenticated",
+        Failure::ForeignOrigin => "ForeignOrigin",
+        Failure::UnknownPath => "UnknownPath",
+        Failure::UnknownMethod(_) => "UnknownMethod",
+        Failure::AmbiguousCredential => "AmbiguousCredential",
+        Failure::ImpossibleCredential => "ImpossibleCredential",
+        Failure::MissingBoundary => "MissingBoundary",
+        Failure::InvalidMultipart => "InvalidMultipart",
+        Failure::BrokenBody => "BrokenBody",
+        Failure::BodyTooLarge => "BodyTooLarge",
+        Failure::BodyTooSlow => "BodyTooSlow",
+        Failure::EncodedBody => "EncodedBody",
+        Failure::UrlTooLong => "UrlTooLong",
+        Failure::Foreign(_) => "Foreign",
+    }
 }

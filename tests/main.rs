@@ -12,12 +12,14 @@ mod local;
 
 mod contract;
 
+mod abuse;
 mod access;
 mod endings;
 mod login_race;
 
 mod command_line;
 mod configuration;
+mod logs;
 mod outage;
 mod overload;
 mod replicas;

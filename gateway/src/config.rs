@@ -1,5 +1,6 @@
 //! Every variable: its name, default and meaning. The only place that reads the environment.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::thread::available_parallelism;
 
@@ -121,17 +122,17 @@ impl Config {
     ///
     /// # Errors
     /// The first variable that is missing or malformed.
-    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let read = |variable: &Variable| var(variable.name).filter(|value| !value.is_empty());
-        let require = |variable: &Variable| read(variable).ok_or_else(|| missing(variable));
+    pub fn from_vars(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let read = |variable: &Variable| text(variable, var(variable.name));
+        let require = |variable: &Variable| read(variable)?.ok_or_else(|| missing(variable));
         Ok(Self {
-            listen_address: listen_address(read(&LISTEN_ADDRESS))?,
+            listen_address: listen_address(read(&LISTEN_ADDRESS)?)?,
             identity_service_url: identity_service_url(&require(&IDENTITY_SERVICE_URL)?)?,
             public_origin: origin(&PUBLIC_ORIGIN, &require(&PUBLIC_ORIGIN)?)?,
-            cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS))?,
-            workers: workers(read(&WORKERS))?,
-            log: log(read(&LOG))?,
-            log_format: log_format(read(&LOG_FORMAT))?,
+            cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS)?)?,
+            workers: workers(read(&WORKERS)?)?,
+            log: log(read(&LOG)?)?,
+            log_format: log_format(read(&LOG_FORMAT)?)?,
         })
     }
 }
@@ -141,7 +142,7 @@ impl Config {
 /// # Errors
 /// If it is malformed.
 pub fn listen_address_from_environment() -> Result<SocketAddr, ConfigError> {
-    listen_address(environment(LISTEN_ADDRESS.name).filter(|value| !value.is_empty()))
+    listen_address(text(&LISTEN_ADDRESS, environment(LISTEN_ADDRESS.name))?)
 }
 
 /// The variables as `serve --help` explains them.
@@ -154,9 +155,14 @@ pub fn help() -> String {
     format!("Environment variables:\n{}", lines.collect::<String>())
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the place that may")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The value as text; an empty one counts as absent.
+fn text(variable: &Variable, value: Option<OsString>) -> Result<Option<String>, ConfigError> {
+    let text = value.map(OsString::into_string).transpose();
+    Ok(text.map_err(|_| malformed(variable, "not Unicode"))?.filter(|text| !text.is_empty()))
 }
 
 fn missing(variable: &Variable) -> ConfigError {
@@ -176,9 +182,9 @@ fn listen_address(value: Option<String>) -> Result<SocketAddr, ConfigError> {
 fn identity_service_url(text: &str) -> Result<Url, ConfigError> {
     let problem = "not a URL of the form http://HOST:PORT";
     let url = Url::parse(text).map_err(|_| malformed(&IDENTITY_SERVICE_URL, problem))?;
-    let plain =
-        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if url.scheme() == "http" && url.has_host() && plain {
+    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let anonymous = url.username().is_empty() && url.password().is_none();
+    if url.scheme() == "http" && url.has_host() && plain && anonymous {
         Ok(url)
     } else {
         Err(malformed(&IDENTITY_SERVICE_URL, problem))
@@ -231,7 +237,7 @@ mod tests {
     fn with(more: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_vars(|name| {
             let found = more.iter().chain(REQUIRED).find(|(n, _)| *n == name);
-            found.map(|(_, value)| (*value).to_owned())
+            found.map(|(_, value)| (*value).into())
         })
     }
 
@@ -260,6 +266,7 @@ mod tests {
             ("IDENTITY_SERVICE_URL", "127.0.0.1:50051"),
             ("IDENTITY_SERVICE_URL", "https://id.example"),
             ("IDENTITY_SERVICE_URL", "http://id.example/path"),
+            ("IDENTITY_SERVICE_URL", "http://:password@id.example"),
             ("PUBLIC_ORIGIN", "http://localhost:8000/"),
             ("PUBLIC_ORIGIN", "localhost"),
             ("CORS_ALLOWED_ORIGINS", "*"),
@@ -273,6 +280,17 @@ mod tests {
             assert!(error.starts_with(&format!("{name} is malformed: ")), "{value}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_unicode_is_malformed_and_not_absent() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let error = Config::from_vars(|name| match name {
+            "WORKERS" => Some(OsString::from_vec(vec![0xff])),
+            _ => REQUIRED.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()),
+        });
+        assert_eq!(error.unwrap_err().to_string(), "WORKERS is malformed: not Unicode");
     }
 
     #[test]

@@ -6,6 +6,11 @@
 //! | 401 | no credential of the request names a user who may log in |
 //! | 403 | the caller is known and lacks the right, or a foreign site makes his browser call |
 //! | 404 | no such path, or no such user |
+//! | 405 | the path has other methods: `Allow` names them |
+//! | 408 | the body came too slowly |
+//! | 413 | the body is too long |
+//! | 414 | the URL is too long |
+//! | 415 | the body is compressed |
 //! | 422 | the body is not what the schema says |
 //! | 500 | a fault of ours |
 //! | 503 | identity-service or its database is away or has too much to do: try again later |
@@ -14,7 +19,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use portcullis_proto::reason::Reason;
@@ -152,6 +157,24 @@ impl Failure {
         }
     }
 
+    /// The headers that the answer has for this failure. None may be kept: it may repeat what the client sent.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        if self.answer().0 == StatusCode::UNAUTHORIZED {
+            headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        }
+        if let Failure::UnknownMethod(methods) = self {
+            let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            let value = HeaderValue::from_str(&allowed).expect("names of methods are legal in a header");
+            headers.push((ALLOW, value));
+        }
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.push((RETRY_AFTER, seconds.into()));
+        }
+        headers
+    }
+
     /// After how many seconds to try again, where identity-service says so.
     fn retry_after_seconds(&self) -> Option<u64> {
         let Failure::Refused { reason: Reason::Overloaded, details, .. } = self else { return None };
@@ -167,7 +190,10 @@ pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (Stat
     let fault = || phrase(StatusCode::INTERNAL_SERVER_ERROR);
     match reason {
         Reason::InvalidRequest => match operation {
-            Register | Update => (StatusCode::UNPROCESSABLE_ENTITY, invalid::refused(&details.violations)),
+            Register | Update => match invalid::refused(&details.violations) {
+                Some(body) => (StatusCode::UNPROCESSABLE_ENTITY, body),
+                None => fault(), // it refused what the gateway chose
+            },
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"), // what is no e-mail address is nobody's
             LogOut | Read | Delete => fault(),
         },
@@ -222,7 +248,8 @@ fn bad_request(code: &str) -> (StatusCode, Value) {
 }
 
 fn bad_password(code: &str, details: &Details) -> (StatusCode, Value) {
-    let reason = details.violations.first().map(|violation| violation.description.as_str());
+    let password = details.violations.iter().find(|violation| violation.field == "password");
+    let reason = password.map(|violation| violation.description.as_str());
     let detail = json!({ "code": code, "reason": reason.unwrap_or("Password is not accepted") });
     (StatusCode::BAD_REQUEST, json!({ "detail": detail }))
 }
@@ -241,17 +268,8 @@ impl ResponseError for Failure {
     fn error_response(&self) -> HttpResponse {
         let (status, body) = self.answer();
         let mut response = HttpResponse::build(status).json(body);
-        let headers = response.headers_mut();
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Failure::UnknownMethod(methods) = self {
-            let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-            let value = HeaderValue::from_str(&allowed).expect("names of methods are legal in a header");
-            headers.insert(ALLOW, value);
-        }
-        if let Some(seconds) = self.retry_after_seconds() {
-            headers.insert(RETRY_AFTER, seconds.into());
+        for (name, value) in self.headers() {
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -283,6 +301,22 @@ mod tests {
         let response = Failure::Unauthenticated.error_response();
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers().get(WWW_AUTHENTICATE).unwrap(), "Bearer");
+    }
+
+    #[test]
+    fn what_no_client_sent_is_not_his_concern() {
+        let violation = |field: &str| Violation { field: field.to_owned(), description: "d".to_owned() };
+        let answer = |fields: &[&str]| {
+            let violations = fields.iter().map(|field| violation(field)).collect();
+            refusal(Reason::InvalidRequest, Operation::Register, &Details { violations, retry_after: None })
+        };
+        let (status, body) = answer(&["user_id", "email"]);
+        assert_eq!((status.as_u16(), body["detail"].as_array().unwrap().len()), (422, 1));
+        assert_eq!(
+            answer(&["user_id"]),
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({"detail": "Internal Server Error"}))
+        );
+        assert_eq!(answer(&[]).0, 500);
     }
 
     #[test]

@@ -1,4 +1,9 @@
-//! What holds for every request, from the outside in: [`common_headers`], [`last_resort`], [`limits`].
+//! What holds for every request, from the outside in: [`end_of_body`], [`common_headers`], [`last_resort`],
+//! [`limits`].
+
+mod unread;
+
+pub use unread::end_of_body;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -20,7 +25,8 @@ const MAX_URL_LENGTH: usize = 8 * 1024;
 /// When a handler is given up: a little after its last call of identity-service was.
 const HANDLER_TIMEOUT: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_millis(500));
 
-/// Says the id of the request, by which its log lines are found, and forbids guessing the content type.
+/// Says the id of the request, by which its log lines are found, and forbids guessing the content type. Puts into
+/// words of ours what the library for CORS refuses.
 ///
 /// # Errors
 /// Those of the request.
@@ -38,9 +44,10 @@ pub async fn common_headers<B: MessageBody + 'static>(
         }
     };
     match next.call(request).await {
-        Ok(mut response) => {
+        Ok(response) => {
+            let mut response = in_words_of_ours(response);
             add(response.headers_mut());
-            Ok(response.map_into_boxed_body())
+            Ok(response)
         }
         Err(error) => {
             let mut response = error.error_response();
@@ -61,17 +68,18 @@ pub async fn last_resort<B: MessageBody + 'static>(
     let handled = AssertUnwindSafe(next.call(request)).catch_unwind();
     let response = match tokio::time::timeout(HANDLER_TIMEOUT, handled).await {
         Ok(Ok(result)) => result?,
-        Ok(Err(_)) => {
-            tracing::error!("a handler panicked");
-            return Err(Failure::Internal.into());
-        }
+        Ok(Err(_)) => return Err(Failure::Internal.into()), // the hook of telemetry has logged where
         Err(_) => return Err(Failure::TooLate.into()),
     };
-    if is_foreign(&response) {
-        let status = response.status();
-        return Ok(response.into_response(Failure::Foreign(status).error_response()));
+    Ok(in_words_of_ours(response))
+}
+
+fn in_words_of_ours<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse<BoxBody> {
+    if !is_foreign(&response) {
+        return response.map_into_boxed_body();
     }
-    Ok(response.map_into_boxed_body())
+    let status = response.status();
+    response.into_response(Failure::Foreign(status).error_response())
 }
 
 /// Whether a failure was put into words by a library: all of ours are JSON.
@@ -113,6 +121,7 @@ fn refuse(request: &ServiceRequest) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::origin::{Origin, Origins};
     use actix_web::middleware::from_fn;
     use actix_web::{App, HttpResponse, HttpServer, web};
     use std::io::{Read as _, Write as _};
@@ -121,6 +130,12 @@ mod tests {
 
     async fn panics() -> HttpResponse {
         panic!("as the test wants it")
+    }
+
+    const PAGE: &str = "https://app.example";
+
+    fn origin(text: &str) -> Origin {
+        Origin::parse(text).unwrap()
     }
 
     fn server() -> SocketAddr {
@@ -136,7 +151,9 @@ mod tests {
                 .route("/fine", web::get().to(HttpResponse::NoContent))
                 .wrap(from_fn(limits))
                 .wrap(from_fn(last_resort))
+                .wrap(Origins::new(origin("https://id.example"), vec![origin(PAGE)]).cors())
                 .wrap(from_fn(common_headers))
+                .wrap(from_fn(end_of_body))
                 .wrap(TracingLogger::<crate::telemetry::RequestSpan>::new())
         });
         let server = server.workers(1).disable_signals().listen(listener).unwrap().run();
@@ -163,9 +180,11 @@ mod tests {
     async fn a_panic_is_answered_and_the_worker_lives_on() {
         let address = server();
         for _ in 0..3 {
-            let answer = get(address, "/panics", "").await;
+            let more = format!("Origin: {PAGE}\r\nTransfer-Encoding: chunked\r\n");
+            let answer = get(address, "/panics", &more).await;
             assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
             assert!(answer.contains("x-request-id: "), "{answer}");
+            assert!(answer.contains("access-control-allow-origin: https://app.example\r\n"), "{answer}");
             assert!(answer.ends_with(r#"{"detail":"Internal Server Error"}"#), "{answer}");
         }
         assert!(get(address, "/fine", "").await.starts_with("HTTP/1.1 204 "));

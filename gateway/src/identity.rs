@@ -118,10 +118,12 @@ impl Identity {
         let call = self.call(Operation::LogIn, HASHING_TIMEOUT);
         let session =
             call.run(message, async |request| self.sessions().create_session(request).await).await?;
-        Ok(Session {
-            access_token: session.access_token.into(),
-            expires_in: session.expires_in.map_or(0, |duration| duration.seconds),
-        })
+        let seconds = session.expires_in.map(|duration| duration.seconds);
+        let Some(expires_in) = seconds.filter(|seconds| *seconds > 0) else {
+            tracing::error!(?seconds, "identity-service does not say for how long the token is good");
+            return Err(Failure::Internal);
+        };
+        Ok(Session { access_token: session.access_token.into(), expires_in })
     }
 
     /// Ends the session that the token belongs to.

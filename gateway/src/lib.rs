@@ -43,7 +43,9 @@ use auth::verifier::Verifier;
 use config::Config;
 use identity::Identity;
 
-/// How long a client may take to send the head of a request; then 408.
+/// How long a client may take to send the head of the first request of a connection; then 408. For the heads after
+/// it actix-web has no timer: a client that drips those holds one connection, and to limit these is the ingress's
+/// job.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept: longer than the 60 s for which common load balancers keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -75,10 +77,11 @@ pub async fn serve(
             .default_service(web::to(endpoints::fallback::answer))
             // The last of these meets a request first.
             .wrap(from_fn(origin::guard))
-            .wrap(Condition::new(origins.any_cors(), origins.cors()))
             .wrap(from_fn(gate::limits))
             .wrap(from_fn(gate::last_resort))
+            .wrap(Condition::new(origins.any_cors(), origins.cors()))
             .wrap(from_fn(gate::common_headers))
+            .wrap(from_fn(gate::end_of_body))
             .wrap(TracingLogger::<telemetry::RequestSpan>::new())
     })
     .workers(config.workers)

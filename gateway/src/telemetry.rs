@@ -1,5 +1,6 @@
 //! What is logged: one span and one line a request. Never a password, token, e-mail or address of a client.
 
+use std::panic::PanicHookInfo;
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
@@ -24,14 +25,21 @@ pub fn install(config: &Config) -> anyhow::Result<()> {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+    std::panic::set_hook(Box::new(log_panic));
     installed.map_err(|error| anyhow::anyhow!("cannot log: {error}"))
+}
+
+/// Logs where a panic began. Not its words: they may quote anything.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    tracing::error!(location = panic.location().map(tracing::field::display), "a panic");
 }
 
 /// When the gateway began to work on a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Start(pub Instant);
 
-/// The span around a request. It has the pattern of the route instead of the path, which may say anything.
+/// The span around a request, and the event at its end. Neither has the path, which may say anything: the event has
+/// the pattern of the route.
 pub struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
@@ -59,7 +67,7 @@ impl RootSpanBuilder for RequestSpan {
             }
             Err(error) => {
                 let status = error.as_response_error().status_code().as_u16();
-                tracing::info!(status, "request answered by the last resort");
+                tracing::info!(status, "request given up: its handler panicked or had no end");
             }
         }
     }
@@ -77,4 +85,41 @@ fn method_name(method: &Method) -> &str {
         Method::OPTIONS,
     ];
     if KNOWN.contains(method) { method.as_str() } else { "other" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_and_not_by_its_words() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(log_panic));
+        let panicked = tracing::subscriber::with_default(subscriber, || {
+            std::panic::catch_unwind(|| panic!("{}", "guinevere"))
+        });
+        std::panic::set_hook(before);
+        assert!(panicked.is_err());
+        let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(logged.lines().count(), 1, "{logged}");
+        assert!(logged.contains("telemetry.rs:") && !logged.contains("guinevere"), "{logged}");
+    }
 }

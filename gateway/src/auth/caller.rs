@@ -5,6 +5,7 @@
 //! nobody, which identity-service says.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -54,16 +55,11 @@ impl Credentials {
     }
 }
 
-impl Caller {
-    /// Makes a call in the name of the first token that names a user.
-    ///
-    /// # Errors
-    /// That of the call, or that no token names a user.
-    pub async fn call<T>(
-        &self,
-        call: impl AsyncFn(&SecretString) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        self.0.call(call).await
+impl Deref for Caller {
+    type Target = Credentials;
+
+    fn deref(&self) -> &Credentials {
+        &self.0
     }
 }
 

@@ -8,6 +8,7 @@ use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::body::unquote;
 use crate::failure::Failure;
 
 /// The cookie's name.
@@ -84,10 +85,6 @@ fn trim(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|byte| !is_blank(byte)).unwrap_or(bytes.len());
     let end = bytes.iter().rposition(|byte| !is_blank(byte)).map_or(start, |at| at + 1);
     &bytes[start..end]
-}
-
-fn unquote(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 #[cfg(test)]

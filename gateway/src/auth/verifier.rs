@@ -27,8 +27,16 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub struct Verifier {
     identity: Identity,
     trusted: RwLock<Option<Arc<Trusted>>>,
-    /// When an unknown key last made us read the keys. Who holds the lock is reading them.
-    unknown_key: Mutex<Option<Instant>>,
+    /// Who holds the lock is reading the keys: so an older answer never replaces a newer one.
+    reads: Mutex<Reads>,
+}
+
+#[derive(Default)]
+struct Reads {
+    /// When an unknown key last made us read the keys.
+    for_unknown_key: Option<Instant>,
+    /// Whether the last read failed: then nobody knows what an unknown key is.
+    failed: bool,
 }
 
 struct Trusted {
@@ -40,14 +48,14 @@ impl Verifier {
     /// A verifier that has no keys yet.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self { identity, trusted: RwLock::new(None), unknown_key: Mutex::new(None) }
+        Self { identity, trusted: RwLock::new(None), reads: Mutex::default() }
     }
 
     /// Keeps the keys fresh, for ever.
     pub async fn keep_fresh(self: Arc<Self>) {
         let mut pause = BACKOFF.0;
         loop {
-            if self.read_keys().await {
+            if self.read_keys(&mut *self.reads.lock().await).await {
                 pause = BACKOFF.0;
                 tokio::time::sleep(REFRESH).await;
             } else {
@@ -66,13 +74,16 @@ impl Verifier {
     /// What a token says; `None` if it is not to be believed.
     ///
     /// # Errors
-    /// If there are no keys to check it with.
+    /// If there are no keys to check it with, or it names one that is not known and the keys cannot be read.
     pub async fn verify(&self, token: &str) -> Result<Option<Claims>, Failure> {
         match self.check(token)? {
             Ok(claims) => Ok(Some(claims)),
             Err(Refusal::UnknownKey { .. }) => {
-                self.read_keys_for_unknown_key().await;
-                Ok(self.check(token)?.ok())
+                let are_fresh = self.read_keys_for_unknown_key().await;
+                match self.check(token)? {
+                    Err(Refusal::UnknownKey { .. }) if !are_fresh => Err(Failure::Unreachable),
+                    result => Ok(result.ok()),
+                }
             }
             Err(refusal) => {
                 tracing::debug!(%refusal, "an access token is not believed");
@@ -95,24 +106,29 @@ impl Verifier {
         trusted.filter(|trusted| trusted.read_at.elapsed() < MAX_AGE)
     }
 
-    async fn read_keys_for_unknown_key(&self) {
-        let mut last = self.unknown_key.lock().await;
-        if last.is_none_or(|last| last.elapsed() >= UNKNOWN_KEY_PAUSE) {
-            *last = Some(Instant::now());
-            self.read_keys().await;
+    /// Whether the last read succeeded: then a key that is still unknown is nobody's, but for a pause.
+    async fn read_keys_for_unknown_key(&self) -> bool {
+        let mut reads = self.reads.lock().await;
+        if reads.for_unknown_key.is_none_or(|last| last.elapsed() >= UNKNOWN_KEY_PAUSE) {
+            reads.for_unknown_key = Some(Instant::now());
+            self.read_keys(&mut reads).await;
         }
+        !reads.failed
     }
 
     /// Whether the keys could be read. The identity client has logged why not.
-    async fn read_keys(&self) -> bool {
-        match self.identity.keys().await {
+    async fn read_keys(&self, reads: &mut Reads) -> bool {
+        reads.failed = true; // also if the request is dropped meanwhile
+        let read = match self.identity.keys().await {
             Ok(keys) if !keys.keys.is_empty() => {
                 let trusted = Arc::new(Trusted { keys, read_at: Instant::now() });
                 *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = Some(trusted);
                 true
             }
             Ok(_) | Err(_) => false,
-        }
+        };
+        reads.failed = !read;
+        read
     }
 }
 
@@ -161,8 +177,12 @@ mod tests {
         trust
     }
 
+    async fn read(verifier: &Verifier) -> bool {
+        verifier.read_keys(&mut *verifier.reads.lock().await).await
+    }
+
     async fn ready(verifier: &Verifier) {
-        while !verifier.read_keys().await {
+        while !read(verifier).await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -175,7 +195,7 @@ mod tests {
         let server = serve(address, trust());
         ready(&verifier).await;
         server.shutdown_background();
-        while verifier.read_keys().await {
+        while read(&verifier).await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert!(verifier.verify(&token("k")).await.unwrap().is_some());
@@ -183,6 +203,14 @@ mod tests {
             token("k").rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         let forged = format!("{signed}.{}{}", &signature[1..], &signature[..1]);
         assert_eq!(verifier.verify(&forged).await, Ok(None));
+        // What an unknown key is, nobody can say; within the pause neither.
+        for _ in 0..3 {
+            assert_eq!(verifier.verify(&token("new")).await, Err(Failure::Unreachable));
+        }
+        let server = serve(address, trust());
+        ready(&verifier).await;
+        assert_eq!(verifier.verify(&token("new")).await, Ok(None));
+        server.shutdown_background();
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode;
 use secrecy::SecretString;
 
 use super::invalid::{self, Item};
-use super::{Body, MAX_LENGTH};
+use super::{Body, MAX_LENGTH, unquote};
 use crate::failure::Failure;
 
 /// Who wants to log in.
@@ -56,7 +56,7 @@ fn validate(form: Form) -> Result<Credentials, Failure> {
         && !grant.is_empty()
         && grant != b"password"
     {
-        wrong.push(invalid::unknown_grant(&String::from_utf8_lossy(grant)));
+        wrong.push(invalid::unknown_grant());
     }
     let username = required("username", form.username).map_err(|item| wrong.push(item));
     let password = required("password", form.password).map_err(|item| wrong.push(item));
@@ -147,7 +147,7 @@ fn boundary(content_type: &[u8]) -> Option<&[u8]> {
         let (name, value) = (parameter[..at].trim_ascii(), parameter[at + 1..].trim_ascii());
         name.eq_ignore_ascii_case(b"boundary").then_some(value)
     })?;
-    let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+    let unquoted = unquote(value);
     (!unquoted.is_empty()).then_some(unquoted)
 }
 

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::failure::Violation;
 
+/// The fields that a client can send. What identity-service says of others is not his concern.
+pub const FIELDS: [&str; 5] = ["email", "password", "is_active", "is_superuser", "is_verified"];
+
 /// One thing that is wrong, as it stands in the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Item(Value);
@@ -15,11 +18,14 @@ pub fn body(items: &[Item]) -> Value {
     json!({ "detail": items })
 }
 
-/// The whole answer to a refusal of identity-service, which knows rules for values, not for JSON.
+/// The whole answer to a refusal of identity-service, which knows rules for values, not for JSON; `None` if it
+/// refused nothing that the client can have sent.
 #[must_use]
-pub fn refused(violations: &[Violation]) -> Value {
+pub fn refused(violations: &[Violation]) -> Option<Value> {
+    let sent = violations.iter().filter(|violation| FIELDS.contains(&violation.field.as_str()));
     let to_item = |violation: &Violation| value_error(&violation.field, &violation.description, Value::Null);
-    body(&violations.iter().map(to_item).collect::<Vec<_>>())
+    let items: Vec<_> = sent.map(to_item).collect();
+    (!items.is_empty()).then(|| body(&items))
 }
 
 /// There is no body.
@@ -80,9 +86,9 @@ pub fn value_error(field: &str, reason: &str, value: Value) -> Item {
 
 /// The login form asks for another kind of grant than `password`.
 #[must_use]
-pub fn unknown_grant(value: &str) -> Item {
+pub fn unknown_grant() -> Item {
     let message = "String should match pattern '^password$'";
-    let item = item("string_pattern_mismatch", at("grant_type"), message, json!(value));
+    let item = item("string_pattern_mismatch", at("grant_type"), message, Value::Null);
     with_context(item, json!({ "pattern": "^password$" }))
 }
 

@@ -68,6 +68,11 @@ async fn collect(mut payload: Payload) -> Result<Bytes, Failure> {
     Ok(bytes.freeze())
 }
 
+/// The value of a parameter or cookie, without the quotes around it.
+pub(crate) fn unquote(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
 fn essence(content_type: &[u8]) -> String {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase()

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::auth::verifier::Verifier;
 use crate::failure::Failure;
 
-/// Shorter than the time for which a key is published before it is used.
+/// How long others may keep the keys. Who meets a token with a key that he does not know reads them again.
 const MAX_AGE: &str = "public, max-age=300";
 
 #[derive(Serialize)]

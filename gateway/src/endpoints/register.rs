@@ -8,7 +8,8 @@ use crate::body::{Body, fields, json};
 use crate::failure::Failure;
 use crate::identity::Identity;
 
-/// Registers a user. The id is chosen here, so that a retry is known as one.
+/// Registers a user. The id is chosen here, and not by identity-service, so that a repeated
+/// call would ask for the same user; nothing is repeated so far.
 ///
 /// # Errors
 /// [`Failure`]

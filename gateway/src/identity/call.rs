@@ -1,16 +1,18 @@
 //! One call of identity-service: its deadline, its metadata, and what its failure means.
 
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use portcullis_proto::reason::{DOMAIN, Reason};
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::metadata::MetadataValue;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 use tracing_actix_web::RequestId;
 
 use super::REQUEST_TIMEOUT;
+use crate::body::invalid::FIELDS;
 use crate::failure::{Details, Failure, Operation, Violation};
 use crate::telemetry::Start;
 
@@ -102,6 +104,11 @@ fn to_failure(status: &Status, operation: Operation) -> Failure {
             field: violation.field.clone(),
             description: violation.description.clone(),
         };
+        let foreign: Vec<_> =
+            violations.iter().map(|v| v.field.as_str()).filter(|f| !FIELDS.contains(f)).collect();
+        if !foreign.is_empty() {
+            tracing::error!(?operation, fields = ?foreign, "identity-service refused what no client chose");
+        }
         let details = Details {
             violations: violations.iter().map(to_violation).collect(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
@@ -110,10 +117,26 @@ fn to_failure(status: &Status, operation: Operation) -> Failure {
     }
     tracing::warn!(?operation, code = ?status.code(), cause = status.message(), "identity-service could not be asked");
     match status.code() {
+        _ if is_broken_connection(status) => Failure::Unreachable,
         Code::Unavailable => Failure::Unreachable,
         Code::DeadlineExceeded | Code::Cancelled => Failure::TooLate,
         _ => Failure::Internal,
     }
+}
+
+/// Whether the connection broke under the call, as when identity-service dies. Only statuses that the transport
+/// made up have a source; the one for our own deadline has it too.
+fn is_broken_connection(status: &Status) -> bool {
+    let is_transport = matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled);
+    let mut cause = status.source();
+    let has_source = cause.is_some();
+    while let Some(this) = cause {
+        if this.is::<TimeoutExpired>() {
+            return false;
+        }
+        cause = this.source();
+    }
+    is_transport && has_source
 }
 
 #[cfg(test)]
@@ -156,5 +179,15 @@ mod tests {
         ] {
             assert_eq!(to_failure(&status, Operation::Read), failure, "{status}");
         }
+    }
+
+    #[test]
+    fn a_connection_that_breaks_under_a_call_is_an_identity_service_that_is_away() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("connection reset")));
+        assert_eq!(broken.code(), Code::Unknown);
+        assert_eq!(to_failure(&broken, Operation::LogIn), Failure::Unreachable);
+        let late = Status::from_error(Box::new(TimeoutExpired(())));
+        assert_eq!((late.code(), late.source().is_some()), (Code::Cancelled, true));
+        assert_eq!(to_failure(&late, Operation::LogIn), Failure::TooLate);
     }
 }
