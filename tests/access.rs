@@ -4,11 +4,14 @@
 use gateway::routes::{Access, ROUTES, Route};
 use portcullis_proto::v1::{
     CreateSessionRequest, CreateUserRequest, DeleteSessionRequest, DeleteUserRequest, GetKeysRequest,
-    GetUserRequest, ListUsersRequest, UpdateUserRequest,
+    GetUserRequest, ListUsersRequest, UpdateUserRequest, User,
 };
+use prost_types::FieldMask;
 use serde_json::json;
 
-use crate::harness::{Answer, Forge, PASSWORD, Rpc, Stack, claims, outcome, repository, with_token};
+use crate::harness::{
+    Answer, Forge, PASSWORD, Rpc, Stack, Transport, claims, outcome, repository, with_token,
+};
 
 /// What a caller shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,46 +89,66 @@ impl Scene {
 
     /// Somebody to act on, who may be changed and deleted.
     async fn victim(&self) -> String {
-        self.stack.register(&format!("{}@camelot.bt", uuid::Uuid::new_v4())).await
+        self.stack.register(&email()).await
     }
 
-    /// A request that succeeds on this route when the caller may use it.
-    async fn request(&self, route: &Route, token: &str) -> Answer {
+    /// All that is stored of a user; `None` if he is not there.
+    async fn row(&self, id: &str) -> Option<String> {
+        let rows =
+            self.stack.database.rows("SELECT users::text FROM users WHERE id::text = $1", &[&id]).await;
+        rows.first().map(|row| row.get(0))
+    }
+
+    /// Sends a request that succeeds on this route, with this status, when the caller may use it. Whoever it acts on
+    /// is changed then, and only then.
+    async fn request(&self, route: &Route, transport: Transport, token: &str) -> (Answer, u16) {
         let http = self.stack.http();
-        let victim = || async { format!("/users/{}", self.victim().await) };
-        match (route.method.as_str(), route.path) {
+        let request = |path: &str| transport.send(http.request(route.method.as_str(), path), token);
+        let (request, success) = match (route.method.as_str(), route.path) {
             ("POST", path @ "/auth/register") => {
-                let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
-                http.json("POST", path, token, json!({"email": email, "password": PASSWORD})).await
+                (request(path).json(&json!({"email": email(), "password": PASSWORD})), 201)
             }
             ("POST", path @ ("/auth/jwt/login" | "/auth/cookie/login")) => {
                 let form = [("username", "other@camelot.bt"), ("password", PASSWORD)];
-                http.send(http.request("POST", path).bearer_auth(token).form(&form)).await
+                (request(path).form(&form), if path == "/auth/jwt/login" { 200 } else { 204 })
             }
-            ("PATCH", path @ "/users/me") => http.json("PATCH", path, token, json!({})).await,
-            ("PATCH", "/users/{id}") => http.json("PATCH", &victim().await, token, json!({})).await,
-            (method @ ("GET" | "DELETE"), "/users/{id}") => http.bare(method, &victim().await, token).await,
-            (
-                method,
-                path @ ("/auth/jwt/logout"
-                | "/auth/cookie/logout"
-                | "/users/me"
-                | "/.well-known/jwks.json"
-                | "/health/live"
-                | "/health/ready"),
-            ) => http.bare(method, path, token).await,
+            ("POST", path @ ("/auth/jwt/logout" | "/auth/cookie/logout")) => (request(path), 204),
+            ("GET", path @ ("/users/me" | "/.well-known/jwks.json" | "/health/live" | "/health/ready")) => {
+                (request(path), 200)
+            }
+            ("PATCH", path @ "/users/me") => (request(path).json(&json!({})), 200),
+            (method @ ("GET" | "PATCH" | "DELETE"), "/users/{id}") => {
+                let id = self.victim().await;
+                let before = self.row(&id).await;
+                let request = request(&format!("/users/{id}"));
+                let (request, success) = match method {
+                    "PATCH" => (request.json(&json!({"email": email()})), 200),
+                    "DELETE" => (request, 204),
+                    _ => (request, 200),
+                };
+                let answer = http.send(request).await;
+                let may_change = method != "GET" && answer.status == success;
+                assert_eq!(self.row(&id).await != before, may_change, "{method}: {answer:?}");
+                return (answer, success);
+            }
             (method, path) => panic!("{method} {path} is not in the access test: add a request for it here"),
-        }
+        };
+        (http.send(request).await, success)
     }
 }
 
-fn expected(access: Access, credential: Credential) -> &'static [u16] {
+/// An address that nobody has.
+fn email() -> String {
+    format!("{}@camelot.bt", uuid::Uuid::new_v4())
+}
+
+fn expected(access: Access, credential: Credential, success: u16) -> u16 {
     match (access, credential) {
         (Access::Public, _)
         | (Access::User, Credential::OtherUser | Credential::Superuser)
-        | (Access::Superuser, Credential::Superuser) => &[200, 201, 204],
-        (Access::Superuser, Credential::OtherUser) => &[403],
-        (Access::User | Access::Superuser, _) => &[401],
+        | (Access::Superuser, Credential::Superuser) => success,
+        (Access::Superuser, Credential::OtherUser) => 403,
+        (Access::User | Access::Superuser, _) => 401,
     }
 }
 
@@ -135,16 +158,23 @@ async fn every_route_answers_every_credential_as_the_table_of_routes_says() {
     let mut wrong = Vec::new();
     for route in ROUTES {
         for credential in CREDENTIALS {
-            let token = scene.token(credential).await;
-            let answer = scene.request(route, &token).await;
-            if !expected(route.access, credential).contains(&answer.status) {
-                wrong.push(format!("{} {} {credential:?}: {}", route.method, route.path, answer.short()));
-            }
-            if answer.status == 401 {
-                assert_eq!(
-                    (answer.body.as_str(), answer.header("www-authenticate")),
-                    (r#"{"detail":"Unauthorized"}"#, "Bearer")
-                );
+            // As a header, and where it matters as a cookie.
+            for transport in [Transport::Bearer, Transport::Cookie] {
+                if transport == Transport::Cookie && route.access == Access::Public {
+                    continue;
+                }
+                let token = scene.token(credential).await;
+                let (answer, success) = scene.request(route, transport, &token).await;
+                if answer.status != expected(route.access, credential, success) {
+                    let cell = format!("{} {} {credential:?} {transport:?}", route.method, route.path);
+                    wrong.push(format!("{cell}: {}", answer.short()));
+                }
+                if answer.status == 401 {
+                    assert_eq!(
+                        (answer.body.as_str(), answer.header("www-authenticate")),
+                        (r#"{"detail":"Unauthorized"}"#, "Bearer")
+                    );
+                }
             }
         }
     }
@@ -153,7 +183,6 @@ async fn every_route_answers_every_credential_as_the_table_of_routes_says() {
 
 /// The outcome of a method for a caller whose token is `token`.
 async fn call(rpc: &mut Rpc, scene: &Scene, method: &str, token: &str) -> String {
-    let email = || format!("{}@camelot.bt", uuid::Uuid::new_v4());
     match method {
         "CreateUser" => {
             let message =
@@ -164,13 +193,22 @@ async fn call(rpc: &mut Rpc, scene: &Scene, method: &str, token: &str) -> String
             let message = GetUserRequest { id: scene.victim().await };
             outcome(&rpc.users.get_user(with_token(message, token)).await)
         }
-        "UpdateUser" => {
-            let message = UpdateUserRequest { id: scene.victim().await, ..Default::default() };
-            outcome(&rpc.users.update_user(with_token(message, token)).await)
-        }
-        "DeleteUser" => {
-            let message = DeleteUserRequest { id: scene.victim().await };
-            outcome(&rpc.users.delete_user(with_token(message, token)).await)
+        "UpdateUser" | "DeleteUser" => {
+            let id = scene.victim().await;
+            let before = scene.row(&id).await;
+            let outcome = if method == "UpdateUser" {
+                let message = UpdateUserRequest {
+                    id: id.clone(),
+                    user: Some(User { email: email(), ..Default::default() }),
+                    update_mask: Some(FieldMask { paths: vec!["email".into()] }),
+                    password: None,
+                };
+                outcome(&rpc.users.update_user(with_token(message, token)).await)
+            } else {
+                outcome(&rpc.users.delete_user(with_token(DeleteUserRequest { id: id.clone() }, token)).await)
+            };
+            assert_eq!(scene.row(&id).await != before, outcome == "OK", "{method}: {outcome}");
+            outcome
         }
         "ListUsers" => outcome(&rpc.users.list_users(with_token(ListUsersRequest::default(), token)).await),
         "CreateSession" => {
@@ -238,8 +276,8 @@ async fn a_user_may_read_and_change_himself_over_grpc_and_nobody_else() {
     assert_eq!(own, "PermissionDenied SUPERUSER_REQUIRED");
     let flags = UpdateUserRequest {
         id: "me".into(),
-        user: Some(portcullis_proto::v1::User { is_superuser: true, ..Default::default() }),
-        update_mask: Some(prost_types::FieldMask { paths: vec!["is_superuser".into()] }),
+        user: Some(User { is_superuser: true, ..Default::default() }),
+        update_mask: Some(FieldMask { paths: vec!["is_superuser".into()] }),
         password: None,
     };
     let promoted = outcome(&rpc.users.update_user(with_token(flags, &token)).await);

@@ -11,7 +11,7 @@ struct Rule {
     place: &'static str,
     /// What may not stand there.
     words: &'static [&'static str],
-    /// In which files it may: the end of a path.
+    /// In which files it may: the end of a path, or a folder with a `/` behind.
     but: &'static [&'static str],
     /// What to do instead.
     instead: &'static str,
@@ -20,9 +20,15 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         place: "identity-service/src",
-        words: &["diesel::", "sql_query"],
+        words: &["diesel::", "RunQueryDsl", "AsyncConnection", "sql_query"],
         but: &["store.rs", "schema.rs", "database.rs"],
         instead: "a query lives in its slice's store.rs",
+    },
+    Rule {
+        place: "identity-service/src",
+        words: &["diesel_async::"],
+        but: &["store.rs", "database.rs", "mod.rs"],
+        instead: "a query lives in its slice's store.rs; mod.rs only passes the connection of a transaction on",
     },
     Rule {
         place: "identity-service/src",
@@ -50,18 +56,19 @@ const RULES: &[Rule] = &[
     },
     Rule {
         place: "gateway/src",
+        words: &["v1::", "portcullis_proto::v1", "prost_types"],
+        but: &["identity.rs", "identity/"],
+        instead: "identity/message.rs makes a message of the gateway's own types, and these of an answer",
+    },
+    Rule {
+        place: "gateway/src",
         words: &["diesel", "postgres", "EncodingKey", "bcrypt"],
         but: &[],
         instead: "the gateway holds no database, no signing key and no password hash",
     },
     Rule {
         place: "gateway/src",
-        words: &[
-            "StatusCode::",
-            "HttpResponse::BadRequest",
-            "HttpResponse::Unauthorized",
-            "HttpResponse::Forbidden",
-        ],
+        words: &["StatusCode::", "HttpResponseBuilder::new", "set_status("],
         but: &["failure.rs"],
         instead: "return a Failure; which status it is, failure.rs decides",
     },
@@ -115,19 +122,33 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
-/// Whether a word stands in a line, and not as the end of a longer one (`http::` in `actix_http::`).
+/// Whether a word stands in a line, and not as the end of a longer one (`http::` in `actix_http::`). A crate is not
+/// meant by a module of the same name in a path (`actix_web::http::`), and a type is, however long its path.
 fn stands(line: &str, word: &str) -> bool {
-    let before = |index: usize| line[..index].chars().next_back();
-    let joins = |character: char| character.is_alphanumeric() || character == '_' || character == ':';
+    let ends_name = |text: &str| text.ends_with(|end: char| end.is_alphanumeric() || end == '_');
+    let is_crate = word.starts_with(char::is_lowercase);
+    let is_longer = |before: &str| {
+        let path = before.strip_suffix("::").filter(|_| is_crate).unwrap_or(before);
+        ends_name(path)
+    };
     let starts_with_name = word.starts_with(char::is_alphanumeric);
-    line.match_indices(word).any(|(index, _)| !starts_with_name || !before(index).is_some_and(joins))
+    line.match_indices(word).any(|(index, _)| !starts_with_name || !is_longer(&line[..index]))
+}
+
+/// Whether a file is one of these: the end of its path, or a folder in it.
+fn is_one_of(name: &str, ends: &[&str]) -> bool {
+    let name = format!("/{name}");
+    ends.iter().any(|end| {
+        let end = format!("/{end}");
+        name.ends_with(&end) || (end.ends_with('/') && name.contains(&end))
+    })
 }
 
 fn violations(rules: &[Rule]) -> Vec<String> {
     let mut violations = Vec::new();
     for rule in rules {
         for (name, text) in sources(rule.place) {
-            if rule.but.iter().any(|but| name.ends_with(but)) {
+            if is_one_of(&name, rule.but) {
                 continue;
             }
             for (number, line) in code(&text) {
@@ -150,14 +171,46 @@ fn every_word_stands_where_the_layout_has_it() {
 fn the_check_itself_finds_what_it_looks_for() {
     let rule = Rule { place: "identity-service/src", words: &["diesel::"], but: &[], instead: "-" };
     assert!(violations(&[rule]).iter().any(|line| line.starts_with("identity-service/src/users/store.rs:")));
-    assert!(stands("use http::Request;", "http::") && !stands("use actix_http::Request;", "http::"));
+    assert!(stands("use http::Request;", "http::") && stands("use ::http::Request;", "http::"));
+    assert!(!stands("use actix_http::Request;", "http::") && !stands("use actix_web::http::Uri;", "http::"));
+    assert!(stands("actix_web::http::StatusCode::NOT_FOUND", "StatusCode::"));
+    assert!(!stands("MyStatusCode::X", "StatusCode::"));
+    assert!(
+        is_one_of("gateway/src/config.rs", &["config.rs"]) && is_one_of("a/identity/call.rs", &["identity/"])
+    );
+    assert!(
+        !is_one_of("gateway/src/x_config.rs", &["config.rs"])
+            && !is_one_of("a/x_identity/call.rs", &["identity/"])
+    );
+    assert!(answers_a_failure("    HttpResponse::NotFound().finish()"));
+    assert!(answers_a_failure("HttpResponse::Ok(); actix_web::HttpResponse::build(status)"));
+    assert!(!answers_a_failure("    HttpResponse::Ok().json(user)"));
+}
+
+/// Whether a line makes an answer that may be anything but a success.
+fn answers_a_failure(line: &str) -> bool {
+    let successes = ["Ok", "Created", "NoContent"];
+    let builder =
+        |after: &str| after.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
+    line.split("HttpResponse::").skip(1).any(|after| !successes.contains(&builder(after).as_str()))
+}
+
+#[test]
+fn only_failure_rs_answers_anything_but_a_success() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources("gateway/src") {
+        let lines =
+            code(&text).filter(|(_, line)| !is_one_of(&name, &["failure.rs"]) && answers_a_failure(line));
+        wrong.extend(lines.map(|(number, line)| format!("{name}:{number}: {}", line.trim())));
+    }
+    assert!(wrong.is_empty(), "return a Failure; which status it is, failure.rs decides: {wrong:#?}");
 }
 
 #[test]
 fn a_model_uses_nothing_of_the_layers_around_it() {
     let mut wrong = Vec::new();
     for (name, text) in sources("identity-service/src") {
-        if name.ends_with("model.rs") || name.ends_with("password.rs") {
+        if is_one_of(&name, &["model.rs", "password.rs"]) {
             let used = |line: &str| MODEL_USES.iter().any(|word| stands(line, word));
             wrong.extend(
                 code(&text).filter(|(_, line)| used(line)).map(|(number, _)| format!("{name}:{number}")),

@@ -3,13 +3,15 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Database, GATEWAY, IDENTITY, Process, free_port, program};
+use crate::harness::{Database, GATEWAY, IDENTITY, Process, free_port, program, repository};
 
 const SECRET: &str = "hunter2hunter2";
 
-/// Starts a program with one variable changed, or taken away, and waits for its end.
+/// Starts a program with one variable changed, or taken away, and waits for its end. A `_FILE` takes the place of the
+/// variable.
 fn start(name: &str, base: &[(&str, String)], changed: &str, value: Option<&str>) -> Output {
-    let kept = base.iter().filter(|(name, _)| *name != changed);
+    let replaced = changed.trim_end_matches("_FILE");
+    let kept = base.iter().filter(|(name, _)| *name != replaced);
     let mut variables: Vec<_> = kept.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     variables.extend(value.map(|value| (changed.to_owned(), value.to_owned())));
     let started = Instant::now();
@@ -108,15 +110,14 @@ async fn a_busy_port_is_named() {
     let mut second = Process::identity(&database.url, &[("LISTEN_ADDRESS", &address)]);
     assert_eq!(second.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
     assert!(second.log().contains(&format!("cannot listen on {address}")), "{}", second.log());
-    let gateway = Process::gateway_to(free_port(), &[("LISTEN_ADDRESS", &address)]);
-    let mut gateway = gateway;
+    let mut gateway = Process::gateway_to(free_port(), &[("LISTEN_ADDRESS", &address)]);
     assert_eq!(gateway.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
     assert!(gateway.log().contains(&address), "{}", gateway.log());
 }
 
 #[test]
 fn the_readme_and_the_help_name_every_variable() {
-    let readme = std::fs::read_to_string(crate::harness::repository().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
     let help = |name: &str| {
         let arguments: &[&str] = if name == "gateway" { &["serve", "--help"] } else { &["--help"] };
         let output = program(name, &[]).args(arguments).output().unwrap();

@@ -1,9 +1,8 @@
 //! The documented flow: every request of the users' own page, as printed, with the real curl and the real axios.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{Stack, program, repository};
+use crate::harness::{Stack, programs, repository};
 
 /// Runs the page's requests of one kind against a gateway with an empty database.
 async fn the_page_holds(kind: &str) {
@@ -22,9 +21,8 @@ async fn the_page_holds(kind: &str) {
 
 /// A command that makes the user named by its last argument a superuser.
 fn promote(stack: &Stack) -> String {
-    let name = program("identity-service", &[]).get_program().to_owned();
-    let path = PathBuf::from(name);
-    format!("env DATABASE_URL='{}' '{}' user promote", stack.database.url, path.display())
+    let identity = programs().join("identity-service");
+    format!("env DATABASE_URL='{}' '{}' user promote", stack.database.url, identity.display())
 }
 
 #[tokio::test]

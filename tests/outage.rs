@@ -1,8 +1,8 @@
 //! Something is away: requests are answered within their deadline, and all comes back by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Answer, Cluster, Database, Http, PASSWORD, Process, Stack};
+use crate::harness::{Answer, Cluster, Database, Http, PASSWORD, Process, Stack, free_port};
 
 const EMAIL: &str = "king.arthur@camelot.bt";
 
@@ -85,7 +85,7 @@ async fn any_order_of_start_converges() {
     let (cluster, url) = Cluster::start();
     let database = Database::create_in(&url, "").await;
     cluster.crash();
-    let port = crate::harness::free_port();
+    let port = free_port();
     let gateway = Process::gateway_to(port, &[]);
     let address = format!("127.0.0.1:{port}");
     let identity = Process::identity(&database.url, &[("LISTEN_ADDRESS", &address)]);
@@ -98,16 +98,22 @@ async fn any_order_of_start_converges() {
 
 #[tokio::test]
 async fn a_stop_lets_the_calls_under_way_finish() {
-    let mut stack = Stack::start().await;
+    // A login takes about half a second.
+    let mut stack = Stack::with(&[("BCRYPT_COST", "13")], &[]).await;
     stack.register(EMAIL).await;
     for number in 0..2 {
-        let http = stack.http();
+        // So that the connections are there.
+        stack.http().token(EMAIL, PASSWORD).await;
+        let (http, started) = (stack.http(), Instant::now());
         let login = tokio::spawn(async move { http.log_in(EMAIL, PASSWORD).await });
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         // First the gateway while a login is under way, then identity-service.
         let stopped = if number == 0 { &mut stack.gateway } else { &mut stack.identity };
         stopped.signal("TERM");
-        assert_eq!(login.await.unwrap().status, 200);
+        let signalled = started.elapsed();
+        let login = login.await.unwrap();
+        assert_eq!(login.status, 200, "{login:?}");
+        assert!(login.took > signalled, "it took {:?}: nothing was under way", login.took);
         let status = stopped.wait(Duration::from_secs(10)).expect("stops when it is asked to");
         assert!(status.success(), "{status}");
         stopped.restart();

@@ -1,6 +1,6 @@
 //! Replicas: any can do anything, and starting together is safe.
 
-use crate::harness::{Database, Http, PASSWORD, Process};
+use crate::harness::{Database, Http, PASSWORD, Process, repository};
 
 #[tokio::test]
 async fn three_replicas_that_start_together_on_an_empty_database_agree_on_one_schema_and_one_key() {
@@ -11,8 +11,7 @@ async fn three_replicas_that_start_together_on_an_empty_database_agree_on_one_sc
             replica.until_serving().await;
         }
         let migrations = database.number("SELECT count(*) FROM __diesel_schema_migrations").await;
-        let files =
-            std::fs::read_dir(crate::harness::repository().join("identity-service/migrations")).unwrap();
+        let files = std::fs::read_dir(repository().join("identity-service/migrations")).unwrap();
         assert_eq!(migrations, i64::try_from(files.count()).unwrap());
         assert_eq!(database.number("SELECT count(*) FROM signing_keys").await, 1);
         assert_eq!(database.number("SELECT count(*) FROM signing_keys WHERE state = 'current'").await, 1);

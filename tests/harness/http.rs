@@ -13,6 +13,24 @@ pub struct Http {
     base: String,
 }
 
+/// How a token is sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Transport {
+    Bearer,
+    Cookie,
+}
+
+impl Transport {
+    /// The request with this token; an empty one is not sent at all.
+    pub fn send(self, request: RequestBuilder, token: &str) -> RequestBuilder {
+        match self {
+            _ if token.is_empty() => request,
+            Self::Bearer => request.bearer_auth(token),
+            Self::Cookie => request.header("cookie", format!("fastapiusersauth={token}")),
+        }
+    }
+}
+
 /// An answer, read to its end.
 #[derive(Debug)]
 pub struct Answer {
@@ -89,17 +107,13 @@ impl Http {
 
     /// A request with a bearer token (none if empty) and no body.
     pub async fn bare(&self, method: &str, path: &str, token: &str) -> Answer {
-        self.send(with_token(self.request(method, path), token)).await
+        self.send(Transport::Bearer.send(self.request(method, path), token)).await
     }
 
     /// A request with a bearer token (none if empty) and a JSON body.
     pub async fn json(&self, method: &str, path: &str, token: &str, body: Value) -> Answer {
-        self.send(with_token(self.request(method, path), token).json(&body)).await
+        self.send(Transport::Bearer.send(self.request(method, path), token).json(&body)).await
     }
-}
-
-fn with_token(request: RequestBuilder, token: &str) -> RequestBuilder {
-    if token.is_empty() { request } else { request.bearer_auth(token) }
 }
 
 impl Answer {

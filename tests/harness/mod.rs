@@ -8,8 +8,8 @@ mod rpc;
 
 pub use database::{Cluster, Database};
 pub use forge::{Forge, claims};
-pub use http::{Answer, Http};
-pub use process::{GATEWAY, IDENTITY, Process, free_port, program};
+pub use http::{Answer, Http, Transport};
+pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use rpc::{Rpc, outcome, with_token};
 
 use std::path::PathBuf;

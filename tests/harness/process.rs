@@ -6,9 +6,10 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::{Http, Rpc};
+use super::{Http, PASSWORD, Rpc};
 
 /// The environment of an identity-service, its database and port apart. The lowest legal cost: these tests are not
 /// about how long a hash takes.
@@ -24,7 +25,7 @@ pub const GATEWAY: [(&str, &str); 1] = [("PUBLIC_ORIGIN", "http://localhost:8000
 /// A running process.
 pub struct Process {
     pub port: u16,
-    child: Child,
+    child: Mutex<Child>,
     name: &'static str,
     variables: Vec<(String, String)>,
     log: tempfile::NamedTempFile,
@@ -60,13 +61,13 @@ impl Process {
     ) -> Self {
         variables.extend(further.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
-        let child = spawn(name, &variables, &log);
+        let child = Mutex::new(spawn(name, &variables, &log));
         Self { port, child, name, variables, log }
     }
 
     /// Starts the process again, on the same port, after [`Process::kill`] or [`Process::wait`].
     pub fn restart(&mut self) {
-        self.child = spawn(self.name, &self.variables, &self.log);
+        *self.child.get_mut().unwrap() = spawn(self.name, &self.variables, &self.log);
     }
 
     /// Runs another command of the same program with the same variables: its standard output, or what it says of
@@ -103,10 +104,12 @@ impl Process {
         self.until("ready", Duration::from_secs(20), ready).await;
     }
 
-    /// Waits until something is so, and fails after `limit`.
+    /// Waits until something is so, and fails after `limit`, or at once when the process has ended.
     pub async fn until(&self, what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> bool) {
         let started = Instant::now();
         while !condition().await {
+            let ended = self.child.lock().unwrap().try_wait().expect("is ours");
+            assert!(ended.is_none(), "{} has ended and never was {what}: {ended:?}", self.name);
             assert!(started.elapsed() < limit, "{} is not {what} after {limit:?}", self.name);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -114,21 +117,23 @@ impl Process {
 
     /// Sends a signal by its name, such as `TERM`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        let id = self.child.lock().unwrap().id().to_string();
+        let status = Command::new("kill").args([format!("-{name}"), id]).status();
         assert!(status.expect("kill runs").success());
     }
 
     /// Ends the process as a crash would.
     pub fn kill(&mut self) {
-        self.child.kill().expect("runs");
-        self.child.wait().expect("ends");
+        let child = self.child.get_mut().unwrap();
+        child.kill().expect("runs");
+        child.wait().expect("ends");
     }
 
     /// How the process ended, if it does within `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let started = Instant::now();
         while started.elapsed() < limit {
-            if let Some(status) = self.child.try_wait().expect("is ours") {
+            if let Some(status) = self.child.get_mut().unwrap().try_wait().expect("is ours") {
                 return Some(status);
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -140,22 +145,50 @@ impl Process {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).expect("the log is there")
     }
-}
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- log of {} on port {}\n{}", self.name, self.port, self.log());
+    /// Fails when the log says what no log may: a password, an e-mail address, a token, a hash or a key. Every test
+    /// that succeeds ends with this.
+    pub fn assert_no_secret_is_logged(&self) {
+        let secrets = ["PASSWORD_PEPPER", "KEY_ENCRYPTION_KEY"];
+        let secrets = IDENTITY.iter().filter(|(name, _)| secrets.contains(name)).map(|(_, value)| *value);
+        let words: Vec<_> =
+            [PASSWORD, "lancelot", "@camelot.bt", "$2b$"].into_iter().chain(secrets).collect();
+        // Parameters of queries are printed as their bytes.
+        let bytes = |word: &str| format!("{:?}", word.as_bytes()).trim_matches(['[', ']']).to_owned();
+        let words: Vec<_> = words.into_iter().map(|word| (word, bytes(word))).collect();
+        for line in self.log().lines() {
+            let said = words.iter().any(|(word, bytes)| line.contains(word) || line.contains(bytes));
+            assert!(!said && !has_token(line), "{} has logged a secret: {line}", self.name);
         }
     }
 }
 
-/// A port that is free now.
+/// Whether something begins here as every JWT does. In the middle of a word it is somebody's base64.
+fn has_token(line: &str) -> bool {
+    line.match_indices("eyJ")
+        .any(|(index, _)| !line[..index].ends_with(|before: char| before.is_alphanumeric()))
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(child) = self.child.get_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of {} on port {}\n{}", self.name, self.port, self.log());
+        } else {
+            self.assert_no_secret_is_logged();
+        }
+    }
+}
+
+/// A port that is free now, drawn at random so that tests beside each other do not get the same one, and below those
+/// that Linux gives to outgoing connections.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("is bound").port()
+    let draw = || 10240 + (uuid::Uuid::new_v4().as_u128() % (30_000 - 10_240 + 1)) as u16;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(draw).take(1000).find(is_free).expect("loopback has a free port")
 }
 
 /// The program with nothing in its environment but these variables.
@@ -176,7 +209,7 @@ fn spawn(name: &str, variables: &[(String, String)], log: &tempfile::NamedTempFi
 }
 
 /// Where the programs are: beside the folder of the test binary.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let test = std::env::current_exe().expect("a process has a program");
     test.parent().and_then(|deps| deps.parent()).expect("tests are in target/PROFILE/deps").to_owned()
 }
