@@ -131,3 +131,20 @@ fn the_readme_and_the_help_name_every_variable() {
         assert!(help(program).contains(name), "{program} --help does not name {name}");
     }
 }
+
+#[tokio::test]
+async fn a_database_that_refuses_us_stops_the_start_and_one_that_is_away_is_waited_for() {
+    let database = Database::create().await;
+    let unknown = format!("{}_unknown", database.url);
+    let mut refused = Process::identity(&unknown, &[]);
+    assert_eq!(refused.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
+    let log = refused.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("identity-service: Postgres (DATABASE_URL): ") && last.contains("does not exist"),
+        "{log}"
+    );
+    let mut away = Process::identity(&format!("postgres://u:p@127.0.0.1:{}/db", free_port()), &[]);
+    assert!(away.wait(Duration::from_secs(1)).is_none(), "{}", away.log());
+    assert!(away.log().contains("waiting for the database"), "{}", away.log());
+}

@@ -43,6 +43,9 @@ const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
 /// How long to wait for another process that migrates.
 const MIGRATION_WAIT: Duration = Duration::from_secs(60);
 
+/// A connection on which a transaction is open.
+pub type Transaction = AsyncPgConnection;
+
 /// A connection of the pool.
 pub type Connection = Object<AsyncPgConnection>;
 

@@ -8,13 +8,12 @@ mod store;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt as _;
 use portcullis_proto::email::Email;
 use tracing::{Instrument as _, warn};
 
 use crate::credentials::{Hasher, Password, StoredPassword, Verdict};
-use crate::database::Database;
+use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::SessionId;
 use crate::ids::UserId;
@@ -122,7 +121,7 @@ impl Sessions {
     }
 }
 
-async fn end(connection: &mut AsyncPgConnection, caller: Caller, target: Target) -> Result<()> {
+async fn end(connection: &mut Transaction, caller: Caller, target: Target) -> Result<()> {
     if !store::lock_named(connection, SystemTime::now(), &caller).await? {
         return Err(Error::unauthenticated("the session has ended"));
     }

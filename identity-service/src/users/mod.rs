@@ -9,12 +9,11 @@ mod store;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt as _;
 use portcullis_proto::email::Email;
 
 use crate::credentials::{Hasher, Password, PasswordRules, StoredPassword};
-use crate::database::Database;
+use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
 use crate::sessions::{self, model::Caller};
@@ -168,7 +167,7 @@ impl Users {
     pub async fn list(&self, caller: &Caller, page: impl FnOnce() -> Result<Page> + Send) -> Result<Listed> {
         let action = async {
             let mut connection = self.database.connection().await?;
-            let list = async |connection: &mut AsyncPgConnection| -> Result<Listed> {
+            let list = async |connection: &mut Transaction| -> Result<Listed> {
                 let own = Target::Id(Some(caller.user));
                 let found = store::find(connection, SystemTime::now(), caller, own).await?;
                 authorise(caller, own, found)?;
@@ -189,7 +188,7 @@ impl Users {
 /// Applies changes to a user whom the transaction has locked, and ends what they end. `own_session` is that of a user
 /// who changes himself.
 async fn apply(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Transaction,
     before: &UserState,
     changes: &Changes,
     password: Option<&StoredPassword>,
