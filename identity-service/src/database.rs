@@ -150,9 +150,7 @@ impl Database {
     /// [`Error::DatabaseUnavailable`] when the database cannot be reached or another process migrates for
     /// longer than a minute, [`Error::Internal`] when a migration fails. Each migration is a transaction.
     pub async fn migrate(&self) -> Result<Vec<String>> {
-        let settings = self.settings.clone().options(MIGRATION_OPTIONS).clone();
-        let mut connection =
-            open(&settings).await.map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+        let mut connection = open(&with_options(&self.settings, MIGRATION_OPTIONS)).await?;
         take_migration_lock(&mut connection).await?;
         // The lock goes with the connection, whichever way this ends.
         let mut harness = AsyncMigrationHarness::new(connection);
