@@ -3,10 +3,12 @@
 //! The limits go down inwards, so that a database that is slow, gone or locked costs a caller an error and never a
 //! hang: an action, then its wait for a connection, then its statements, which the server itself ends.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::Timeouts;
+use deadpool::managed::{PoolError, Timeouts};
+use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -69,8 +71,10 @@ impl Database {
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {
             let settings = pooled.clone();
-            let refused = |error: Error| diesel::ConnectionError::BadConnection(describe(&error));
-            async move { open(&settings).await.map_err(refused) }.boxed()
+            let refused =
+                |error: Error| error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            async move { open(&settings).await.map_err(refused).map_err(ConnectionError::BadConnection) }
+                .boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config("", config);
         let pool = Pool::builder(manager).max_size(size).timeouts(POOL).runtime(Runtime::Tokio1).build();
@@ -83,7 +87,10 @@ impl Database {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when none is free, and none can be opened, in time.
     pub async fn connection(&self) -> Result<Connection> {
-        self.pool.get().await.map_err(|error| Error::DatabaseUnavailable(error.into()))
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(cause) => Error::DatabaseUnavailable(cause.into()),
+            own => Error::DatabaseUnavailable(own.into()),
+        })
     }
 
     /// Runs an action that only reads, within the time that an action may take.
@@ -187,7 +194,7 @@ fn with_options(settings: &tokio_postgres::Config, options: &str) -> tokio_postg
 
 /// What an error has to say, with its causes: tokio-postgres hides them behind the first.
 fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
