@@ -182,7 +182,8 @@ impl<'a> Vars<'a> {
     /// # Errors
     /// The first variable that is malformed.
     pub fn log(&self) -> Result<LogConfig, ConfigError> {
-        let filter = crate::telemetry::parse_filter(&self.value(&LOG)?)
+        let filter = EnvFilter::builder()
+            .parse(self.value(&LOG)?)
             .map_err(|problem| error(&LOG, &format!("is not a filter: {problem}")))?;
         let format = match self.value(&LOG_FORMAT)?.as_str() {
             "text" => LogFormat::Text,

@@ -39,3 +39,9 @@ ids! {
     /// The id of a session.
     SessionId;
 }
+
+/// Reads an id in the one form that is accepted: 8-4-4-4-12, in any case. Another spelling names nobody.
+#[must_use]
+pub fn parse_uuid(id: &str) -> Option<Uuid> {
+    (id.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(id).ok())?
+}

@@ -1,7 +1,5 @@
 //! The log: one line an event, to standard error; no secret, no e-mail address and no network address in it.
 
-use tracing_subscriber::EnvFilter;
-
 use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging. Once a process.
@@ -11,12 +9,4 @@ pub fn start(config: LogConfig) {
         LogFormat::Text => builder.with_ansi(false).init(),
         LogFormat::Json => builder.json().init(),
     }
-}
-
-/// Reads a filter such as `info` or `identity_service=debug,warn`.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn parse_filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
 }

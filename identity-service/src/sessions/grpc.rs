@@ -10,6 +10,7 @@ use super::Sessions;
 use super::model::{NewSession, Session, Target};
 use crate::credentials::Password;
 use crate::error::{Error, Result};
+use crate::ids::parse_uuid;
 use crate::trust::{self, Trust};
 
 /// The service over these sessions.
@@ -49,7 +50,7 @@ impl SessionsService for Service {
 fn parse_target(id: &str) -> Target {
     match id {
         "current" => Target::Current,
-        id => Target::Id(crate::users::grpc::parse_uuid(id).map(Into::into)),
+        id => Target::Id(parse_uuid(id).map(Into::into)),
     }
 }
 

@@ -7,13 +7,12 @@ use portcullis_proto::email::Email;
 use portcullis_proto::v1;
 use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServer};
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use super::model::{Changes, Listed, Page, Target, User};
 use super::{Registration, Users};
 use crate::credentials::Password;
 use crate::error::{Error, Result, Violation};
-use crate::ids::UserId;
+use crate::ids::{UserId, parse_uuid};
 use crate::trust::{self, Trust};
 
 /// How far the time in a caller's UUIDv7 may be from ours.
@@ -112,11 +111,6 @@ fn parse_new_id(now: SystemTime, id: &str) -> Result<UserId, Violation> {
 
 fn parse_email(email: &str) -> Result<Email, Violation> {
     Email::parse(email).map_err(|error| Violation { field: "email", description: error.to_string() })
-}
-
-/// An id in the one form that is accepted: 8-4-4-4-12, in any case.
-pub(crate) fn parse_uuid(id: &str) -> Option<Uuid> {
-    (id.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(id).ok())?
 }
 
 fn parse_target(id: &str) -> Target {
