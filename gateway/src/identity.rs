@@ -36,8 +36,9 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// No call of a request goes on for longer than this after the request came.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A user, as everybody may see him who may see him at all. The order of the fields is that of the answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A user, as everybody may see him who may see him at all. The order of the fields is that of the answers. No `Debug`:
+/// his address must not reach a log.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "users.proto says what they mean")]
 pub struct User {
     pub id: String,

@@ -1,0 +1,65 @@
+use super::*;
+
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+fn config(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
+    let get = |name: &str| match changed.iter().find(|(changed, _)| *changed == name) {
+        Some((_, value)) => value.map(str::to_owned),
+        None => match name {
+            "DATABASE_URL" => Some("postgres://u:hunter2@localhost/db".to_owned()),
+            "ISSUER" => Some("http://localhost:8000".to_owned()),
+            "PASSWORD_PEPPER" | "KEY_ENCRYPTION_KEY" => Some(KEY.to_owned()),
+            _ => None,
+        },
+    };
+    Vars::new(&get).config().map_err(|error| error.to_string())
+}
+
+fn problem(name: &str, value: Option<&str>) -> String {
+    config(&[(name, value)]).map(|_| ()).unwrap_err()
+}
+
+#[test]
+fn the_four_required_variables_are_enough() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.access_token_lifetime, Duration::from_secs(3600));
+    assert_eq!(config.credentials.bcrypt_cost, 12);
+}
+
+#[test]
+fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
+    for variable in VARIABLES.iter().filter(|variable| variable.default.is_none()) {
+        let problem = problem(variable.name, None);
+        assert!(problem.starts_with(&format!("{} is not set: ", variable.name)), "{problem}");
+    }
+    for (name, value) in [
+        ("DATABASE_URL", "mysql://u:hunter2@localhost/db"),
+        ("DATABASE_URL", "postgres://u:hunter2@localhost"),
+        ("ISSUER", "localhost"),
+        ("PASSWORD_PEPPER", "c2hvcnQ="),
+        ("KEY_ENCRYPTION_KEY", "&&&"),
+        ("KEY_ENCRYPTION_KEY", "c2hvcnQ="),
+        ("BCRYPT_COST", "9"),
+        ("BCRYPT_COST", "15"),
+        ("PASSWORD_MIN_LENGTH", "0"),
+        ("ACCESS_TOKEN_LIFETIME_SECONDS", "86401"),
+        ("DATABASE_POOL_SIZE", "many"),
+    ] {
+        let problem = problem(name, Some(value));
+        assert!(problem.starts_with(name) && !problem.contains('\n'), "{problem}");
+        assert!(!problem.contains("hunter2") && !problem.contains(value), "{problem}");
+    }
+}
+
+#[test]
+fn a_secret_can_be_a_file_and_not_both() {
+    let path = std::env::temp_dir().join(format!("portcullis-config-{}", std::process::id()));
+    std::fs::write(&path, format!("{KEY}\n")).unwrap();
+    let file = path.to_str();
+    let alone = [("PASSWORD_PEPPER", None), ("PASSWORD_PEPPER_FILE", file)];
+    assert!(config(&alone).is_ok());
+    let both = [("PASSWORD_PEPPER_FILE", file)];
+    assert!(config(&both).is_err_and(|problem| problem.contains("keep one of them")));
+    std::fs::remove_file(&path).unwrap();
+    assert!(config(&alone).is_err_and(|problem| problem.starts_with("PASSWORD_PEPPER cannot")));
+}
