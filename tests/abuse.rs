@@ -1,64 +1,13 @@
 //! Clients that do what no client should: they are refused or cut off in time, and nobody else notices.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::harness::{PASSWORD, Stack};
+use crate::harness::{Exchange, PASSWORD, Stack, Vigil, exchange, exchange_all};
 
 /// Within which time a client that sends slowly, or for ever, is cut off.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The longest body that is read.
 const MAX_BODY: usize = 16 * 1024;
-
-fn connect(stack: &Stack) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", stack.gateway.port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(15))).unwrap();
-    stream
-}
-
-/// Sends `head`, then what `more` gives until the connection is closed or there is no more. What was answered until
-/// it was closed, and when that was.
-fn send(
-    stack: &Stack,
-    head: &str,
-    mut more: impl FnMut() -> Option<Vec<u8>> + Send + 'static,
-) -> (String, Duration) {
-    let started = Instant::now();
-    let mut stream = connect(stack);
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut writing = stream.try_clone().unwrap();
-    let writer = std::thread::spawn(move || {
-        while let Some(bytes) = more() {
-            if writing.write_all(&bytes).is_err() || started.elapsed() > 2 * LIMIT {
-                break;
-            }
-        }
-    });
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => answer.extend_from_slice(&buffer[..length]),
-            Err(error) => {
-                let is_open =
-                    [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut].contains(&error.kind());
-                assert!(!is_open, "the connection is still open: {}", String::from_utf8_lossy(&answer));
-                break;
-            }
-        }
-    }
-    let took = started.elapsed();
-    drop(stream);
-    writer.join().unwrap();
-    (String::from_utf8_lossy(&answer).into_owned(), took)
-}
-
-fn nothing() -> Option<Vec<u8>> {
-    None
-}
 
 /// A chunk of a chunked body.
 fn chunk(length: usize) -> Vec<u8> {
@@ -69,8 +18,7 @@ fn post(path: &str, headers: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}\r\n")
 }
 
-fn is_closed_after(answer: &(String, Duration), status: &str) {
-    let (text, took) = answer;
+fn is_closed_after(Exchange { text, took }: &Exchange, status: &str) {
     assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
     assert!(text.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{text}");
     assert!(*took < LIMIT, "{took:?}");
@@ -84,9 +32,9 @@ async fn others_are_served(stack: &Stack) {
 #[tokio::test]
 async fn a_body_that_stalls_is_given_up() {
     let stack = Stack::start().await;
-    let answer = send(&stack, &(post("/auth/register", "Content-Length: 100\r\n") + "{"), nothing);
+    let answer = exchange(stack.gateway.port, post("/auth/register", "Content-Length: 100\r\n") + "{");
     is_closed_after(&answer, "408");
-    assert!(answer.0.ends_with(r#"{"detail":"Request Timeout"}"#), "{}", answer.0);
+    assert!(answer.text.ends_with(r#"{"detail":"Request Timeout"}"#), "{}", answer.text);
     others_are_served(&stack).await;
 }
 
@@ -97,7 +45,8 @@ async fn a_head_that_drips_is_cut_off() {
         std::thread::sleep(Duration::from_millis(300));
         Some(b"X".to_vec())
     };
-    let (_, took) = send(&stack, "GET /users/me HTTP/1.1\r\nHost: x\r\nX", drip);
+    let Exchange { took, .. } =
+        exchange_all(stack.gateway.port, "GET /users/me HTTP/1.1\r\nHost: x\r\nX", drip);
     assert!(took < LIMIT, "{took:?}");
     others_are_served(&stack).await;
 }
@@ -109,17 +58,18 @@ async fn a_body_of_one_byte_more_than_is_read_is_refused() {
     let longest = "x".repeat(MAX_BODY);
     let declared =
         |length: usize| post("/auth/register", &format!("Content-Length: {length}\r\nConnection: close\r\n"));
-    let (allowed, _) = send(&stack, &(declared(MAX_BODY) + &longest), nothing);
+    let Exchange { text: allowed, .. } = exchange(stack.gateway.port, declared(MAX_BODY) + &longest);
     assert!(allowed.starts_with("HTTP/1.1 422 "), "{allowed}");
-    is_closed_after(&send(&stack, &(declared(MAX_BODY + 1) + &body[..=MAX_BODY]), nothing), "413");
+    is_closed_after(&exchange(stack.gateway.port, &(declared(MAX_BODY + 1) + &body[..=MAX_BODY])), "413");
     let chunked = post("/auth/register", "Transfer-Encoding: chunked\r\nConnection: close\r\n");
     let mut rest = vec![b"0\r\n\r\n".to_vec(), chunk(MAX_BODY + 1)];
-    is_closed_after(&send(&stack, &chunked, move || rest.pop()), "413");
+    is_closed_after(&exchange_all(stack.gateway.port, &chunked, move || rest.pop()), "413");
 }
 
 #[tokio::test]
 async fn a_body_without_end_ends_with_its_connection_whether_it_is_read_or_not() {
     let stack = Stack::start().await;
+    let vigil = Vigil::begin(&stack).await;
     for (path, status) in [
         ("/auth/register", "413"),
         ("/auth/jwt/logout", "401"),
@@ -128,10 +78,12 @@ async fn a_body_without_end_ends_with_its_connection_whether_it_is_read_or_not()
         ("/users/%2f", "404"),
         ("/health/live", "405"),
     ] {
-        let answer = send(&stack, &post(path, "Transfer-Encoding: chunked\r\n"), || Some(chunk(1000)));
+        let answer = exchange_all(stack.gateway.port, &post(path, "Transfer-Encoding: chunked\r\n"), || {
+            Some(chunk(1000))
+        });
         is_closed_after(&answer, status);
     }
-    others_are_served(&stack).await;
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
@@ -140,7 +92,7 @@ async fn a_chunked_body_that_was_read_to_its_end_leaves_the_connection_open() {
     let request = post("/auth/register", "Transfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n";
     let second = "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".as_bytes().to_vec();
     let mut rest = vec![second];
-    let (answers, _) = send(&stack, &request, move || {
+    let Exchange { text: answers, .. } = exchange_all(stack.gateway.port, &request, move || {
         std::thread::sleep(Duration::from_millis(300));
         rest.pop()
     });
@@ -150,7 +102,8 @@ async fn a_chunked_body_that_was_read_to_its_end_leaves_the_connection_open() {
 #[tokio::test]
 async fn http2_is_not_spoken() {
     let stack = Stack::start().await;
-    let (answer, took) = send(&stack, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", nothing);
+    let Exchange { text: answer, took } =
+        exchange(stack.gateway.port, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
     assert!(took < LIMIT, "{took:?}");
     others_are_served(&stack).await;

@@ -4,21 +4,25 @@ mod database;
 mod forge;
 mod http;
 mod process;
+mod raw;
 mod rpc;
+mod vigil;
 
 pub use database::{Cluster, Database};
 pub use forge::{Forge, claims};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
+pub use raw::{Exchange, exchange, exchange_all};
 pub use rpc::{Rpc, outcome, with_token};
+pub use vigil::Vigil;
 
 use std::path::PathBuf;
 
 /// The password of every user that a test registers without caring.
 pub const PASSWORD: &str = "guinevere";
 
-/// How many rounds a race is played: `short` in `tests/run`, `full` in `tests/run --full`.
-pub fn rounds(short: usize, full: usize) -> usize {
+/// How much is done, or how strictly it is judged: `short` in `tests/run`, `full` in `tests/run --full`.
+pub fn rounds<T>(short: T, full: T) -> T {
     if std::env::var("PORTCULLIS_TEST_ROUNDS").is_ok_and(|rounds| rounds == "full") { full } else { short }
 }
 

@@ -115,9 +115,20 @@ impl Process {
         }
     }
 
+    /// How much memory it uses, in bytes.
+    pub fn memory(&self) -> u64 {
+        let output = Command::new("ps").args(["-o", "rss=", "-p", &self.id()]).output().expect("ps runs");
+        let kibibytes = String::from_utf8(output.stdout).expect("is ASCII");
+        kibibytes.trim().parse::<u64>().unwrap_or_else(|_| panic!("{} has ended", self.name)) * 1024
+    }
+
+    fn id(&self) -> String {
+        self.child.lock().unwrap().id().to_string()
+    }
+
     /// Sends a signal by its name, such as `TERM`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
-        let id = self.child.lock().unwrap().id().to_string();
+        let id = self.id();
         let status = Command::new("kill").args([format!("-{name}"), id]).status();
         assert!(status.expect("kill runs").success());
     }
