@@ -78,7 +78,7 @@ async fn a_body_without_end_ends_with_its_connection_whether_it_is_read_or_not()
         ("/users/%2f", "404"),
         ("/health/live", "405"),
     ] {
-        let answer = exchange_all(stack.gateway.port, &post(path, "Transfer-Encoding: chunked\r\n"), || {
+        let answer = exchange_all(stack.gateway.port, post(path, "Transfer-Encoding: chunked\r\n"), || {
             Some(chunk(1000))
         });
         is_closed_after(&answer, status);
