@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Http, PASSWORD, Stack, Transport};
+use crate::harness::{Answer, Http, PASSWORD, Stack};
 
 const EMAIL: &str = "King.Arthur@camelot.bt";
 
@@ -314,58 +314,6 @@ async fn the_public_keys_are_a_jwk_set_that_holds_the_key_of_every_token() {
     );
     let listed = stack.identity.command(&["key", "list"]).unwrap();
     assert!(listed.starts_with(keys[0]["kid"].as_str().unwrap()) && listed.contains("current"));
-}
-
-#[tokio::test]
-async fn a_foreign_site_cannot_use_a_browsers_cookie() {
-    let stack = Stack::with(&[], &[("CORS_ALLOWED_ORIGINS", "https://app.example")]).await;
-    let (_, token) = stack.user(EMAIL).await;
-    let http = stack.http();
-    let patch = async |headers: &[(&str, &str)]| {
-        let mut request = http.request("PATCH", "/users/me").json(&json!({}));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        http.send(request.header("cookie", format!("fastapiusersauth={token}"))).await.status
-    };
-    assert_eq!(patch(&[]).await, 200);
-    assert_eq!(patch(&[("origin", "http://localhost:8000")]).await, 200);
-    assert_eq!(patch(&[("origin", "https://app.example"), ("sec-fetch-site", "cross-site")]).await, 200);
-    assert_eq!(patch(&[("sec-fetch-site", "same-origin")]).await, 200);
-    assert_eq!(patch(&[("origin", "https://evil.example")]).await, 403);
-    assert_eq!(patch(&[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]).await, 403);
-    assert_eq!(patch(&[("origin", "null"), ("sec-fetch-site", "same-site")]).await, 403);
-    let form = [("username", EMAIL), ("password", PASSWORD)];
-    let login =
-        http.request("POST", "/auth/cookie/login").header("origin", "https://evil.example").form(&form);
-    assert_eq!(http.send(login).await.short(), r#"403 {"detail":"Forbidden"}"#);
-    let sibling =
-        http.request("POST", "/auth/cookie/login").header("sec-fetch-site", "same-site").form(&form);
-    let sibling = http.send(sibling).await;
-    assert_eq!((sibling.status, sibling.header("set-cookie")), (403, ""));
-    let logout = http.request("POST", "/auth/cookie/logout").header("origin", "https://evil.example");
-    let logout = http.send(Transport::Cookie.send(logout, &token)).await;
-    assert_eq!((logout.status, logout.header("set-cookie")), (403, ""));
-    // A bearer token beside the cookie changes nothing: a cookie came along.
-    let both = http.request("PATCH", "/users/me").header("origin", "https://evil.example").json(&json!({}));
-    let both = Transport::Bearer.send(Transport::Cookie.send(both, &token), &token);
-    assert_eq!(http.send(both).await.status, 403);
-    assert_eq!(http.bare("GET", "/users/me", &token).await.status, 200);
-}
-
-#[tokio::test]
-async fn what_a_browser_does_not_send_by_itself_and_what_changes_nothing_may_come_from_any_site() {
-    let stack = Stack::start().await;
-    let (_, token) = stack.user(EMAIL).await;
-    let http = stack.http();
-    let evil = |method, path| http.request(method, path).header("origin", "https://evil.example");
-    let patch = Transport::Bearer.send(evil("PATCH", "/users/me"), &token).json(&json!({}));
-    let read = Transport::Cookie.send(evil("GET", "/users/me"), &token);
-    let login = evil("POST", "/auth/jwt/login").form(&[("username", EMAIL), ("password", PASSWORD)]);
-    for request in [patch, read, login] {
-        let answer = http.send(request).await;
-        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, ""), "{answer:?}");
-    }
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ mod contract;
 
 mod abuse;
 mod access;
+mod cookies;
+mod csrf;
 mod endings;
 mod login_race;
 

@@ -22,6 +22,10 @@ pub struct Variable {
     pub meaning: &'static str,
 }
 
+/// The longest issuer. It stands in every token, and browsers keep no cookie of more than 4096 bytes (RFC 6265
+/// section 6.1).
+const MAX_ISSUER_LENGTH: usize = 512;
+
 macro_rules! variables {
     ($($(#[$doc:meta])* $name:ident $default:expr, $meaning:literal;)*) => {
         $(const $name: Variable = Variable { name: stringify!($name), default: $default, meaning: $meaning };)*
@@ -32,7 +36,7 @@ macro_rules! variables {
 
 variables! {
     DATABASE_URL None, "the Postgres to use: postgres://USER:PASSWORD@HOST:PORT/DATABASE (a secret)";
-    ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway";
+    ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway, at most 512 characters";
     PASSWORD_PEPPER None, "at least 32 random bytes in base64; without them no password verifies (a secret)";
     KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
     LISTEN_ADDRESS Some("127.0.0.1:50051"), "the address and port of the gRPC API";
@@ -197,6 +201,10 @@ impl<'a> Vars<'a> {
         let issuer = self.value(&ISSUER)?;
         if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
             return Err(error(&ISSUER, "is not a URL like https://id.example.com"));
+        }
+        if issuer.len() > MAX_ISSUER_LENGTH || !issuer.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let problem = format!("is not a URL of at most {MAX_ISSUER_LENGTH} visible ASCII characters");
+            return Err(error(&ISSUER, &problem));
         }
         Ok(issuer)
     }

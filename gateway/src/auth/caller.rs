@@ -41,9 +41,21 @@ impl Credentials {
         Err(Failure::Unauthenticated)
     }
 
+    /// Those of the cookie alone.
+    ///
+    /// # Errors
+    /// If the cookie is ambiguous, or nobody can say whether it is genuine.
+    pub async fn of_cookie(request: &HttpRequest) -> Result<Self, Failure> {
+        Self::genuine(request, [None, cookie::read(request.headers())?]).await
+    }
+
     async fn read(request: HttpRequest) -> Result<Self, Failure> {
-        let verifier = request.app_data::<web::Data<Verifier>>().ok_or(Failure::Internal)?;
         let sent = [bearer(request.headers())?, cookie::read(request.headers())?];
+        Self::genuine(&request, sent).await
+    }
+
+    async fn genuine(request: &HttpRequest, sent: [Option<SecretString>; 2]) -> Result<Self, Failure> {
+        let verifier = request.app_data::<web::Data<Verifier>>().ok_or(Failure::Internal)?;
         let mut genuine: Vec<SecretString> = Vec::new();
         for token in sent.into_iter().flatten() {
             let again = genuine.iter().any(|known| known.expose_secret() == token.expose_secret());

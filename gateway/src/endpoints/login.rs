@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::{no_content, private};
+use crate::auth::caller::Credentials;
 use crate::auth::cookie as jar;
 use crate::auth::origin::FromOurPages;
 use crate::body::{Body, form};
@@ -32,7 +33,10 @@ pub async fn bearer(
     Ok(private(HttpResponse::Ok(), &token))
 }
 
-/// Logs in and sets the cookie. A foreign page could otherwise log a user in as somebody else.
+/// Logs in and sets the cookie; the session of a cookie that came along ends, whoever's it is. So no session that
+/// somebody planted in the browser, or that a user leaves behind, outlives the login (session fixation).
+///
+/// Only for our pages: a foreign one could otherwise log a user in as somebody else.
 ///
 /// # Errors
 /// [`Failure`]
@@ -43,6 +47,7 @@ pub async fn cookie(
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
     let session = log_in(&identity, &request, payload).await?;
+    end_replaced(&identity, &request).await;
     let cookie = jar::set(&session.access_token, session.expires_in);
     Ok(no_content().insert_header((SET_COOKIE, cookie)).finish())
 }
@@ -51,4 +56,19 @@ async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) ->
     let body = Body::read(request, payload).await?;
     let credentials = form::credentials(&body).await?;
     identity.create_session(credentials.username, &credentials.password).await
+}
+
+/// Ends the session whose cookie the new one replaces. That the cookie names nobody, or names nobody any more, is no
+/// failure; and a failure does not undo the login, which has happened: the old session then goes on until it expires.
+async fn end_replaced(identity: &Identity, request: &HttpRequest) {
+    let ended = async {
+        let replaced = Credentials::of_cookie(request).await?;
+        replaced.call(async |token| identity.end_session(token).await).await
+    };
+    match ended.await {
+        Err(failure) if !failure.is_unauthenticated() => {
+            tracing::warn!(?failure, "the session that a cookie login replaces was not ended");
+        }
+        Ok(()) | Err(_) => {}
+    }
 }

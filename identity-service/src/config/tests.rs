@@ -36,6 +36,8 @@ fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
         ("DATABASE_URL", "mysql://u:hunter2@localhost/db"),
         ("DATABASE_URL", "postgres://u:hunter2@localhost"),
         ("ISSUER", "localhost"),
+        ("ISSUER", "https://id.example.com\n"),
+        ("ISSUER", &format!("https://{}", "x".repeat(505))),
         ("PASSWORD_PEPPER", "c2hvcnQ="),
         ("KEY_ENCRYPTION_KEY", "&&&"),
         ("KEY_ENCRYPTION_KEY", "c2hvcnQ="),
