@@ -195,15 +195,20 @@ async fn h14_out_of_any_jar_comes_the_one_true_cookie_or_a_refusal() {
         ("", "nobody"),
     ] {
         let jar = jar.replace("CROWD", &crowd).replace("GOOD", &good).replace("EVIL", &evil);
-        jars.push((vec![jar], expected));
+        jars.push((vec![jar.into_bytes()], expected));
+    }
+    let [good, evil] = [good, evil].map(|token| as_cookie(&token).into_bytes());
+    for (name, is_refused) in names_like_ours() {
+        let jar = [&name[..], &evil[NAME.len()..], b"; ", &good].concat();
+        jars.push((vec![jar], if is_refused { REFUSED } else { VICTIM }));
     }
     // Each header has cookies of its own, but the jar is one.
-    let [good, evil] = [good, evil].map(|token| as_cookie(&token));
     jars.push((vec![evil.clone(), good.clone()], REFUSED));
     jars.push((vec![good.clone(), evil], REFUSED));
-    jars.push((vec!["a=b".to_owned(), good, crowd], VICTIM));
+    jars.push((vec![b"a=b".to_vec(), good, crowd.into_bytes()], VICTIM));
     for (jar, expected) in jars {
-        assert_eq!(who(stack.gateway.port, &jar), expected, "{jar:?}");
+        let shown: Vec<_> = jar.iter().map(|header| String::from_utf8_lossy(header)).collect();
+        assert_eq!(who(stack.gateway.port, &jar), expected, "{shown:?}");
     }
     vigil.assert_unharmed();
 }

@@ -1,8 +1,8 @@
 //! Whether a browser sends a request because a page of ours wants it, or because a foreign one does (CSRF).
 //!
 //! Browsers send cookies along whoever asks. So a request that changes something and carries our cookie, and
-//! every cookie login (else a foreign page could log the user in as somebody else), must come from a page that
-//! is ours. `SameSite` is depth, not the control: sibling subdomains are the same site and are not trusted.
+//! every cookie login or logout (else a foreign page could log the user in as somebody else, or out), must come from a
+//! page that is ours. `SameSite` is depth, not the control: sibling subdomains are the same site and are not trusted.
 
 use std::future::{Ready, ready};
 

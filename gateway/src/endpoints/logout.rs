@@ -6,6 +6,7 @@ use actix_web::http::header::SET_COOKIE;
 use super::no_content;
 use crate::auth::caller::{Caller, Credentials};
 use crate::auth::cookie as jar;
+use crate::auth::origin::FromOurPages;
 use crate::failure::Failure;
 use crate::identity::Identity;
 
@@ -21,9 +22,16 @@ pub async fn bearer(identity: Identity, caller: Caller) -> Result<HttpResponse, 
 /// Ends the caller's session, if he has one, and takes the cookie away: whoever has no session any more, since
 /// it expired or his user was deleted, can still get rid of the cookie.
 ///
+/// Only for our pages: a form of a foreign one could otherwise make the browser throw the cookie away. `SameSite` is no
+/// help there: it keeps the cookie back, so that the request looks like one without, and not the order to remove it.
+///
 /// # Errors
 /// [`Failure`], if nobody can say whether the session has ended.
-pub async fn cookie(identity: Identity, credentials: Credentials) -> Result<HttpResponse, Failure> {
+pub async fn cookie(
+    _: FromOurPages,
+    identity: Identity,
+    credentials: Credentials,
+) -> Result<HttpResponse, Failure> {
     match credentials.call(async |token| identity.end_session(token).await).await {
         Err(failure) if !failure.is_unauthenticated() => Err(failure),
         Ok(()) | Err(_) => Ok(no_content().insert_header((SET_COOKIE, jar::clear())).finish()),
