@@ -20,7 +20,7 @@ async fn the_page_holds(kind: &str) {
 }
 
 /// A command that makes the user named by its last argument a superuser.
-fn promote(stack: &Stack) -> String {
+pub fn promote(stack: &Stack) -> String {
     let identity = programs().join("identity-service");
     format!("env DATABASE_URL='{}' '{}' user promote", stack.database.url, identity.display())
 }

@@ -17,6 +17,15 @@ export function extract(page) {
   return sections(page).filter((section) => section.part).flatMap(steps);
 }
 
+/** A step's code with the only two things that differ from the page: the value of TOKEN, and the id of the user. */
+export function substituted(code, { token, printedId, id }) {
+  const withToken = code.replace(
+    /^((?:export|const) TOKEN ?= ?)(["'])[^"']*\2/m,
+    (_, left, quote) => `${left}${quote}${token}${quote}`,
+  );
+  return id ? withToken.replaceAll(printedId, id) : withToken;
+}
+
 function steps(section) {
   const promised = promise(section);
   const kinds = section.requests.map((request) => request.kind).join();

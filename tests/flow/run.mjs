@@ -1,25 +1,36 @@
 // Runs the documented flow against a server with a fresh database, and says for each step whether the
-// answer is what the page promises: node run.mjs curl|axios --port PORT --promote 'COMMAND'
-// COMMAND gets the user's e-mail as one more argument and makes that user a superuser.
+// answer is what the page promises: node run.mjs curl|axios|browser --port PORT --promote 'COMMAND'
+// COMMAND gets the user's e-mail as one more argument and makes that user a superuser. The browser runs the axios
+// requests in a page of another origin, which --origin names, and with cookies if --credentials is given.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { PAGE, extract } from './extract.mjs';
+import { PAGE, extract, substituted } from './extract.mjs';
 import { differences } from './promised.mjs';
 
-const { kind, port, promote } = parameters();
+/** Each client, and the tab of the page whose requests it runs. */
+const CLIENTS = { curl: 'curl', axios: 'axios', browser: 'axios' };
+
+const { kind, port, promote, ...how } = parameters();
 const page = extract(readFileSync(PAGE, 'utf8'));
 const { default: client } = await import(`./${kind}.mjs`);
-const kept = await walk(page.filter((step) => step.kind === kind), client(port));
+const send = await client(port, how);
+const kept = await walk(page.filter((step) => step.kind === CLIENTS[kind]), send);
+await send.close?.();
 process.exitCode = kept ? 0 : 1;
 
 function parameters() {
-  const options = { port: { type: 'string', default: '8000' }, promote: { type: 'string' } };
+  const options = {
+    port: { type: 'string', default: '8000' },
+    promote: { type: 'string' },
+    origin: { type: 'string', default: 'http://localhost:3000' },
+    credentials: { type: 'boolean', default: false },
+  };
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const [kind] = positionals;
-  const known = positionals.length === 1 && ['curl', 'axios'].includes(kind);
+  const known = positionals.length === 1 && kind in CLIENTS;
   if (!known || !/^\d+$/.test(values.port) || !values.promote) {
-    console.error("usage: node run.mjs curl|axios [--port 8000] --promote 'COMMAND'");
+    console.error("usage: node run.mjs curl|axios|browser [--port 8000] --promote 'COMMAND' [--origin …] [--credentials]");
     process.exit(2);
   }
   return { kind, ...values };
@@ -56,15 +67,6 @@ async function take(step, user, send) {
   } catch (error) {
     return { status: 'no answer', wrong: [error.stderr?.trim() || String(error.message)] };
   }
-}
-
-/** The only two things that differ from the page: the value of TOKEN, and the id of the user. */
-function substituted(code, { token, printedId, id }) {
-  const withToken = code.replace(
-    /^((?:export|const) TOKEN ?= ?)(["'])[^"']*\2/m,
-    (_, left, quote) => `${left}${quote}${token}${quote}`,
-  );
-  return id ? withToken.replaceAll(printedId, id) : withToken;
 }
 
 /** Keeps what later steps need: the new user's id, and the token of the bearer login. */
