@@ -29,7 +29,7 @@ function read(path) {
 
 /** A browser that finds the gateway at `port`, and pages at each of the `origins`. */
 export async function browse(port, origins) {
-  setTimeout(() => process.exit(console.error(`the browser is not done after ${LIMIT} ms`) ?? 1), LIMIT).unref();
+  setTimeout(giveUp, LIMIT).unref();
   const pages = await serve();
   const hosts = [[GATEWAY, port], ...origins.map((origin) => [origin, pages.address().port])];
   const rules = hosts.map(([origin, there]) => `MAP ${hostAndPort(origin)} 127.0.0.1:${there}`);
@@ -55,6 +55,11 @@ export async function browse(port, origins) {
       pages.close();
     },
   };
+}
+
+function giveUp() {
+  console.error(`the browser is not done after ${LIMIT} ms`);
+  process.exit(1);
 }
 
 function hostAndPort(origin) {
