@@ -15,6 +15,8 @@ mod contract;
 mod abuse;
 mod access;
 mod endings;
+mod grpc;
+mod grpc_abuse;
 mod login_race;
 
 mod command_line;
@@ -22,6 +24,7 @@ mod configuration;
 mod logs;
 mod outage;
 mod overload;
+mod poison;
 mod replicas;
 
 mod architecture;
