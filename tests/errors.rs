@@ -15,7 +15,7 @@ use portcullis_proto::reason::Reason;
 /// One error of each kind.
 fn errors() -> Vec<Error> {
     vec![
-        Error::invalid("email", "value is not a valid email address"),
+        Error::InvalidRequest(Vec::new()),
         Error::PasswordRefused(PasswordRule::TooShort { min: 8 }),
         Error::EmailTaken,
         Error::UserIdTaken,
@@ -26,6 +26,7 @@ fn errors() -> Vec<Error> {
         Error::SessionNotFound,
         Error::Overloaded { retry_after: Duration::from_secs(2) },
         Error::DatabaseUnavailable("down".into()),
+        Error::TooLate,
         Error::Internal("bug".into()),
     ]
 }

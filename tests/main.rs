@@ -18,6 +18,8 @@ mod access;
 mod cookies;
 mod csrf;
 mod endings;
+mod grpc;
+mod grpc_abuse;
 mod login_race;
 
 mod command_line;
@@ -25,6 +27,7 @@ mod configuration;
 mod logs;
 mod outage;
 mod overload;
+mod poison;
 mod replicas;
 
 mod architecture;

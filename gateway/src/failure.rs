@@ -230,6 +230,7 @@ pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (Stat
             Register | LogIn | Read | Update | Delete => fault(),
         },
         Reason::Overloaded | Reason::DatabaseUnavailable => phrase(StatusCode::SERVICE_UNAVAILABLE),
+        Reason::DeadlineExceeded => phrase(StatusCode::GATEWAY_TIMEOUT),
         Reason::Internal => fault(),
     }
 }

@@ -46,6 +46,9 @@ pub enum Error {
     /// The database cannot be asked, or did not answer in time; whether a write happened is unknown.
     #[error("the database is not available")]
     DatabaseUnavailable(#[source] Cause),
+    /// The call takes longer than it may; whether a write happened is unknown.
+    #[error("the call takes longer than it may")]
+    TooLate,
     /// A fault of ours.
     #[error("a fault of identity-service")]
     Internal(#[source] Cause),
@@ -63,12 +66,14 @@ pub struct Violation {
     pub description: String,
 }
 
-impl Error {
-    /// One malformed field.
-    pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
-        Self::InvalidRequest(vec![Violation { field, description: description.into() }])
+impl Violation {
+    /// Of this field, with this description.
+    pub fn new(field: &'static str, description: impl Into<String>) -> Self {
+        Self { field, description: description.into() }
     }
+}
 
+impl Error {
     /// A caller who is not who he says, or does not say; `why` is for the log.
     pub fn unauthenticated(why: impl ToString) -> Self {
         Self::Unauthenticated(why.to_string())

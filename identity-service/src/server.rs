@@ -1,12 +1,16 @@
 //! The gRPC server: its services, its limits, its health and its drain.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tonic::codegen::http::Request;
+use tonic::body::Body;
+use tonic::codegen::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{BoxFuture, Context, Poll, Service};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tonic_health::ServingStatus;
@@ -14,10 +18,12 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
+use tower::layer::layer_fn;
 use tracing::{Span, info, info_span, warn};
 
 use crate::database::Database;
-use crate::{App, sessions, trust, users};
+use crate::ids::parse_uuid;
+use crate::{App, sessions, status, trust, users};
 
 /// The longest that any call takes; a caller's own deadline (`grpc-timeout`) may be shorter.
 const CALL: Duration = Duration::from_secs(5);
@@ -45,7 +51,7 @@ pub async fn run(
     let (stopping, drained) = tokio::sync::oneshot::channel();
     let serve = Server::builder()
         .trace_fn(span)
-        .timeout(CALL)
+        .layer(layer_fn(Gate))
         .max_concurrent_streams(128)
         .http2_max_header_list_size(16 * 1024)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
@@ -78,10 +84,69 @@ pub async fn run(
     }
 }
 
-/// One span a call, with the id by which the gateway's log knows it.
+/// What every call passes: it must be gRPC, it ends in time, and no failure is told in another's words. tonic's own
+/// limit of time is not used, since that answers CANCELLED.
+#[derive(Clone)]
+struct Gate<S>(S);
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !is_grpc(request.headers()) {
+            return Box::pin(async { Ok(status::not_grpc()) });
+        }
+        let limit = requested_timeout(request.headers()).map_or(CALL, |timeout| timeout.min(CALL));
+        let call = timeout(limit, self.0.call(request));
+        Box::pin(async {
+            let Ok(response) = call.await else { return Ok(status::too_late()) };
+            response.map(status::in_words_of_ours)
+        })
+    }
+}
+
+/// Whether the messages of a request are protobuf in the framing of gRPC, by its content type.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    [b"application/grpc".as_slice(), b"application/grpc+proto"].contains(&essence)
+}
+
+/// How long the caller will wait: the header `grpc-timeout` of the protocol, at most 8 digits and a unit. It must be
+/// read as tonic reads it, which ends the call at the same time in its own words.
+fn requested_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// One span a call, with the id by which the gateway's log knows it. A caller may send anything: what looks like no
+/// method or no id is not logged.
 fn span<B>(request: &Request<B>) -> Span {
-    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    info_span!("grpc.call", method = request.uri().path(), request_id = id)
+    let path = request.uri().path();
+    let of_names = |byte: u8| byte.is_ascii_alphanumeric() || b"/._".contains(&byte);
+    let method = if path.len() <= 100 && path.bytes().all(of_names) { path } else { "other" };
+    let id = request.headers().get("x-request-id").and_then(|id| parse_uuid(id.to_str().ok()?));
+    info_span!("grpc.call", method, request_id = id.map(tracing::field::display))
 }
 
 /// Serving means: the database answers. One missed answer may be chance, two in a row are not. Each change is logged

@@ -1,13 +1,15 @@
 //! THE table: what a gRPC caller is told of each [`Error`], and nothing else of it.
 //!
-//! UNAUTHENTICATED: the token names nobody. PERMISSION_DENIED: it names somebody who may not. UNAVAILABLE and
-//! RESOURCE_EXHAUSTED: try again; whether a write happened is unknown for the first, and it did not for the second.
+//! UNAUTHENTICATED: the token names nobody. PERMISSION_DENIED: it names somebody who may not. UNAVAILABLE,
+//! DEADLINE_EXCEEDED and RESOURCE_EXHAUSTED: try again; whether a write happened is unknown for the first two, and it
+//! did not for the last.
 #![deny(clippy::wildcard_enum_match_arm)] // a table that must be complete has no `_`
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use portcullis_proto::reason::{DOMAIN, Reason};
+use tonic::codegen::http::{Response, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::{debug, error, warn};
@@ -19,7 +21,7 @@ use crate::error::{Error, Violation};
 pub fn classify(error: &Error) -> (Code, Reason, &'static str) {
     match error {
         Error::InvalidRequest(_) => {
-            (Code::InvalidArgument, Reason::InvalidRequest, "The request has malformed fields.")
+            (Code::InvalidArgument, Reason::InvalidRequest, "The request or a field of it is malformed.")
         }
         Error::PasswordRefused(_) => {
             (Code::InvalidArgument, Reason::PasswordRefused, "The password breaks a rule for new passwords.")
@@ -47,6 +49,9 @@ pub fn classify(error: &Error) -> (Code, Reason, &'static str) {
         Error::DatabaseUnavailable(_) => {
             (Code::Unavailable, Reason::DatabaseUnavailable, "The database does not answer.")
         }
+        Error::TooLate => {
+            (Code::DeadlineExceeded, Reason::DeadlineExceeded, "The call takes longer than it may.")
+        }
         Error::Internal(_) => {
             (Code::Internal, Reason::Internal, "A fault of identity-service; its log says more.")
         }
@@ -61,8 +66,7 @@ impl From<Error> for Status {
         match error {
             Error::InvalidRequest(violations) => add_violations(&mut details, violations),
             Error::PasswordRefused(rule) => {
-                let description = rule.to_string();
-                add_violations(&mut details, vec![Violation { field: "password", description }]);
+                add_violations(&mut details, vec![Violation::new("password", rule.to_string())]);
             }
             Error::Overloaded { retry_after } => {
                 details.set_retry_info(Some(retry_after.max(Duration::from_secs(1))));
@@ -75,10 +79,62 @@ impl From<Error> for Status {
             | Error::UserNotFound
             | Error::SessionNotFound
             | Error::DatabaseUnavailable(_)
+            | Error::TooLate
             | Error::Internal(_) => {}
         }
         Status::with_error_details(code, message, details)
     }
+}
+
+/// The answer to a call, with a failure that tonic found by itself put into our words: its own repeat what the caller
+/// sent, or say how we are built (design.md, law 7).
+pub fn in_words_of_ours<B: Default>(response: Response<B>) -> Response<B> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    let is_ours = status.get_details_error_info().is_some_and(|info| info.domain == DOMAIN);
+    if is_ours || status.code() == Code::Ok {
+        return response;
+    }
+    foreign(&status).into_http()
+}
+
+/// What a caller is told instead of a status that tonic made.
+fn foreign(status: &Status) -> Status {
+    let code = status.code();
+    let message = match code {
+        // A message that is no protobuf, or no frame, or longer than the largest: of the caller's own words, tonic's
+        // have none.
+        Code::Internal | Code::OutOfRange | Code::InvalidArgument => {
+            debug!(cause = ?status.message(), "a message is malformed");
+            return Error::InvalidRequest(Vec::new()).into();
+        }
+        Code::Cancelled | Code::DeadlineExceeded => return Error::TooLate.into(),
+        Code::Unimplemented => "There is no such method, or no such compression.",
+        Code::NotFound => "There is no such service.", // as the health service says
+        Code::Ok
+        | Code::Unknown
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => "The call failed.",
+    };
+    // The metadata name the compressions that there are.
+    Status::with_metadata(code, message, status.metadata().clone())
+}
+
+/// The answer to a call that takes longer than it may.
+pub fn too_late<B: Default>() -> Response<B> {
+    Status::from(Error::TooLate).into_http()
+}
+
+/// The answer to a request that is no gRPC: so says the protocol, since its sender would not understand a status.
+pub fn not_grpc<B: Default>() -> Response<B> {
+    let mut response = Response::new(B::default());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
 }
 
 fn add_violations(details: &mut ErrorDetails, violations: Vec<Violation>) {
@@ -92,7 +148,7 @@ fn log(error: &Error) {
     match error {
         Error::Internal(cause) => error!(%cause, "{error}"),
         Error::DatabaseUnavailable(cause) => warn!(%cause, "{error}"),
-        Error::Overloaded { .. } => warn!("{error}"),
+        Error::Overloaded { .. } | Error::TooLate => warn!("{error}"),
         Error::InvalidRequest(_)
         | Error::PasswordRefused(_)
         | Error::EmailTaken

@@ -39,7 +39,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// A field is malformed; the `BadRequest` says which and why.
+    /// A field is malformed; the `BadRequest` says which and why. Without one, the message itself is.
     InvalidRequest = "INVALID_REQUEST",
     /// The password breaks a rule for new passwords; the `BadRequest` says which.
     PasswordRefused = "PASSWORD_REFUSED",
@@ -62,6 +62,8 @@ reasons! {
     Overloaded = "OVERLOADED",
     /// The database could not be asked, or did not answer in time. Whether a write happened is unknown.
     DatabaseUnavailable = "DATABASE_UNAVAILABLE",
+    /// The call took longer than its caller or identity-service allows. Whether a write happened is unknown.
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// A fault of identity-service; its log says which.
     Internal = "INTERNAL",
 }

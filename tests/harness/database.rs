@@ -45,6 +45,12 @@ impl Database {
         self.connect().await.query(sql, parameters).await.expect("the query is right")
     }
 
+    /// All that is stored of users and sessions.
+    pub async fn contents(&self) -> Vec<String> {
+        let sql = "SELECT users::text FROM users UNION ALL SELECT sessions::text FROM sessions ORDER BY 1";
+        self.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect()
+    }
+
     /// The one number that a query answers.
     pub async fn number(&self, sql: &str) -> i64 {
         self.rows(sql, &[]).await[0].get(0)

@@ -7,6 +7,7 @@ mod process;
 mod raw;
 mod rpc;
 mod vigil;
+mod wire;
 
 pub use database::{Cluster, Database};
 pub use forge::{Forge, claims};
@@ -15,6 +16,7 @@ pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{Exchange, exchange, exchange_all};
 pub use rpc::{Rpc, outcome, with_token};
 pub use vigil::Vigil;
+pub use wire::{Reply, Wire, frame, framed};
 
 use std::path::PathBuf;
 

@@ -97,20 +97,19 @@ fn parse_new_id(now: SystemTime, id: &str) -> Result<UserId, Violation> {
     if id.is_empty() {
         return Ok(UserId::new());
     }
-    let violation = |description: &str| Violation { field: "user_id", description: description.to_owned() };
     let uuid = parse_uuid(id).filter(|uuid| uuid.get_version_num() == 7);
-    let uuid = uuid.ok_or_else(|| violation("Input should be a UUIDv7"))?;
+    let uuid = uuid.ok_or_else(|| Violation::new("user_id", "Input should be a UUIDv7"))?;
     let (seconds, nanos) = uuid.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
     let made = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
     let apart = now.duration_since(made).or_else(|_| made.duration_since(now)).unwrap_or_default();
     if apart > ID_TOLERANCE {
-        return Err(violation("The time of the UUIDv7 should be within 5 minutes from now"));
+        return Err(Violation::new("user_id", "The time of the UUIDv7 should be within 5 minutes from now"));
     }
     Ok(uuid.into())
 }
 
 fn parse_email(email: &str) -> Result<Email, Violation> {
-    Email::parse(email).map_err(|error| Violation { field: "email", description: error.to_string() })
+    Email::parse(email).map_err(|error| Violation::new("email", error.to_string()))
 }
 
 fn parse_target(id: &str) -> Target {
@@ -121,9 +120,13 @@ fn parse_target(id: &str) -> Target {
 }
 
 fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Changes> {
-    let user = request.user.unwrap_or_default();
     let paths = request.update_mask.unwrap_or_default().paths;
     let mut violations = Vec::new();
+    let lacks_values = request.user.is_none() && !paths.is_empty();
+    if lacks_values {
+        violations.push(Violation::new("user", "Field required"));
+    }
+    let user = request.user.unwrap_or_default();
     let mut changes = Changes::default();
     let named = |path: &str| paths.iter().any(|named| named == path);
     let legal: &[&str] = match target {
@@ -131,10 +134,12 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
         Target::Id(_) => &["email", "is_active", "is_superuser", "is_verified"],
     };
     if !paths.iter().all(|path| legal.contains(&path.as_str())) {
-        let description = format!("Input should name nothing but {}", legal.join(", "));
-        violations.push(Violation { field: "update_mask", description });
+        violations.push(Violation::new(
+            "update_mask",
+            format!("Input should name nothing but {}", legal.join(", ")),
+        ));
     }
-    if named("email") {
+    if named("email") && !lacks_values {
         changes.email = keep(&mut violations, parse_email(&user.email));
     }
     changes.is_active = named("is_active").then_some(user.is_active);
@@ -148,18 +153,29 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
 }
 
 fn parse_page(request: &v1::ListUsersRequest) -> Result<Page> {
-    let size = match usize::try_from(request.page_size) {
-        Err(_) => return Err(Error::invalid("page_size", "Input should not be negative")),
-        Ok(0) => DEFAULT_PAGE_SIZE,
-        Ok(size) => size.min(MAX_PAGE_SIZE),
-    };
-    let after = match request.page_token.as_str() {
-        "" => None,
-        token => Some(parse_uuid(token).ok_or_else(|| {
-            Error::invalid("page_token", "Input should be the next_page_token of the page before")
-        })?),
-    };
-    Ok(Page { after: after.map(UserId::from), size })
+    let mut violations = Vec::new();
+    let size = keep(&mut violations, parse_page_size(request.page_size));
+    let after = keep(&mut violations, parse_page_token(&request.page_token));
+    let (Some(size), Some(after)) = (size, after) else { return Err(Error::InvalidRequest(violations)) };
+    Ok(Page { after, size })
+}
+
+fn parse_page_size(size: i32) -> Result<usize, Violation> {
+    match usize::try_from(size) {
+        Err(_) => Err(Violation::new("page_size", "Input should not be negative")),
+        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
+        Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
+    }
+}
+
+fn parse_page_token(token: &str) -> Result<Option<UserId>, Violation> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let after = parse_uuid(token).map(UserId::from);
+    after
+        .map(Some)
+        .ok_or_else(|| Violation::new("page_token", "Input should be the next_page_token of the page before"))
 }
 
 fn to_user(user: &User) -> v1::User {
