@@ -12,6 +12,7 @@ mod flow;
 mod local;
 
 mod contract;
+mod parity;
 
 mod abuse;
 mod access;

@@ -1,13 +1,16 @@
 //! From bytes to a JSON object, strictly (RFC 8259 and RFC 7493): UTF-8 only, and no byte order mark, NaN,
-//! lone surrogate, duplicate name or number that no double holds: two parsers would read each differently.
+//! lone surrogate or duplicate name: two parsers would read each differently.
+//!
+//! The parser is pydantic's own, so that what is a number, and where a text stops being JSON, is as it is there.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use jiter::{Jiter, JiterError, JsonValue, Peek};
+use serde_json::{Map, Value};
 
 use super::{Body, invalid};
 use crate::failure::Failure;
+
+/// How deep arrays and objects may be nested; with it the stack that reading them takes is bounded.
+const MAX_DEPTH: usize = 128;
 
 /// The object that a body holds.
 ///
@@ -38,84 +41,56 @@ fn is_json(essence: &str) -> bool {
 
 /// The value, or the byte at which the text stops being JSON, and why.
 fn parse(bytes: &[u8]) -> Result<Value, (usize, &'static str)> {
-    let text = std::str::from_utf8(bytes).map_err(|error| (error.valid_up_to(), "Not UTF-8"))?;
-    match serde_json::from_str::<Strict>(text) {
-        Ok(Strict(value)) => Ok(value),
-        Err(error) if error.is_eof() => Err((text.len(), "Expecting value")),
-        Err(error) if error.is_data() => Err((position(text, &error), "Duplicate name")),
-        Err(error) => Err((position(text, &error), "Expecting value")),
-    }
+    std::str::from_utf8(bytes).map_err(|error| (error.valid_up_to(), "Not UTF-8"))?;
+    let mut text = Jiter::new(bytes);
+    let value = read(&mut text, MAX_DEPTH)?;
+    text.finish().map_err(fault)?;
+    Ok(value)
 }
 
-/// Where the faulty token begins. serde_json says where it noticed the fault: a line and a byte in it.
-fn position(text: &str, error: &serde_json::Error) -> usize {
-    let bytes = text.as_bytes();
-    let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let mut at = (before + error.column()).saturating_sub(1).min(bytes.len());
-    while at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'-') {
-        at -= 1;
-    }
-    if at > 0 && bytes[at - 1] == b'\\' { at - 1 } else { at }
-}
-
-/// A JSON value without duplicate names.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(Strict(value)) = seq.next_element()? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if map.insert(name, value).is_some() {
-                return Err(A::Error::custom("duplicate name"));
+/// The next value of the text, which may be this deep.
+fn read(text: &mut Jiter<'_>, depth: usize) -> Result<Value, (usize, &'static str)> {
+    let next = text.peek().map_err(fault)?;
+    match next {
+        Peek::Array | Peek::Object if depth == 0 => Err((text.current_index(), "Nested too deeply")),
+        Peek::Array => {
+            let mut values = Vec::new();
+            let mut more = text.known_array().map_err(fault)?;
+            while more.is_some() {
+                values.push(read(text, depth - 1)?);
+                more = text.array_step().map_err(fault)?;
             }
+            Ok(Value::Array(values))
         }
-        Ok(Value::Object(map))
+        Peek::Object => {
+            let mut map = Map::new();
+            let mut name = text.known_object().map_err(fault)?.map(str::to_owned);
+            while let Some(new) = name {
+                if map.contains_key(&new) {
+                    return Err((text.current_index(), "Duplicate name"));
+                }
+                map.insert(new, read(text, depth - 1)?);
+                name = text.next_key().map_err(fault)?.map(str::to_owned);
+            }
+            Ok(Value::Object(map))
+        }
+        scalar => text.known_value(scalar).map(value_of).map_err(fault),
+    }
+}
+
+fn fault(error: JiterError) -> (usize, &'static str) {
+    (error.index, "Expecting value")
+}
+
+/// A value that holds no others. A number that is too large for a double becomes the largest: no field takes it.
+fn value_of(scalar: JsonValue<'_>) -> Value {
+    match scalar {
+        JsonValue::Bool(flag) => flag.into(),
+        JsonValue::Int(number) => number.into(),
+        JsonValue::BigInt(_) => f64::MAX.into(),
+        JsonValue::Float(number) => number.clamp(f64::MIN, f64::MAX).into(),
+        JsonValue::Str(text) => Value::String(text.into_owned()),
+        JsonValue::Null | JsonValue::Array(_) | JsonValue::Object(_) => Value::Null,
     }
 }
 
@@ -139,18 +114,18 @@ mod tests {
     }
 
     #[test]
-    fn malformed_json_is_reported_where_its_faulty_token_begins() {
+    fn malformed_json_is_reported_where_it_stops_being_json() {
         for (text, byte) in [
-            ("not json", 0),
+            ("not json", 1),
             ("{\"email\":", 9),
             ("{\"email\"", 8),
-            (r#"{"email":"\x"}"#, 10),
+            (r#"{"email":"\x"}"#, 11),
             (r#"{"email":"a@b.com"/*x*/}"#, 18),
             ("{'email':'a@b.com'}", 1),
             (r#"{"email":"a@b.com",}"#, 19),
             ("{} x", 3),
             ("{email:1}", 1),
-            ("\n\n  nope", 4),
+            ("\n\n  nope", 5),
             (r#"{"a":NaN}"#, 5),
             ("\u{feff}{}", 0),
         ] {
@@ -163,14 +138,7 @@ mod tests {
     #[test]
     fn what_parsers_read_differently_is_refused() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"x":{"a":1,"a":2}}"#,
-            r#"{"a":"\ud800"}"#,
-            r#"{"a":1e999}"#,
-            "[1,]",
-            &deep,
-        ] {
+        for text in [r#"{"a":1,"a":1}"#, r#"{"x":{"a":1,"a":2}}"#, r#"{"a":"\ud800"}"#, "[1,]", &deep] {
             assert_eq!(
                 read("application/json", text.as_bytes()).unwrap_err()["type"],
                 "json_invalid",
@@ -178,6 +146,25 @@ mod tests {
             );
         }
         assert_eq!(read("application/json", b"{\"a\":\"\xff\"}").unwrap_err()["loc"][1], 6);
+    }
+
+    #[test]
+    fn a_number_may_be_of_any_size() {
+        let long = "9".repeat(4300);
+        for number in ["0", "-0", "18446744073709551616", "1e999", "-1e999", "1e-999", &long] {
+            let text = format!(r#"{{"a":[{number}]}}"#);
+            assert!(read("application/json", text.as_bytes()).unwrap()["a"][0].is_number(), "{number}");
+        }
+    }
+
+    #[test]
+    fn nesting_ends_where_the_stack_is_safe() {
+        let nested = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert!(read("application/json", nested(MAX_DEPTH - 1).as_bytes()).is_ok());
+        for depth in [MAX_DEPTH, 8_000] {
+            let item = read("application/json", nested(depth).as_bytes()).unwrap_err();
+            assert_eq!(item["ctx"]["error"], "Nested too deeply");
+        }
     }
 
     #[test]
