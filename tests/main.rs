@@ -16,6 +16,9 @@ mod abuse;
 mod access;
 mod endings;
 mod login_race;
+mod paths;
+mod slow;
+mod smuggling;
 
 mod command_line;
 mod configuration;
