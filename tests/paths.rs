@@ -1,8 +1,6 @@
 //! Spellings of paths, ids and methods. Whatever is asked for, and however it is written, needs the same credential
 //! and is answered alike.
 
-use gateway::routes::methods_of;
-
 use crate::harness::{PASSWORD, RawAnswer, Stack, exchange};
 
 /// Somebody without a credential, a user, and a superuser, who ask for the same.
@@ -201,15 +199,14 @@ async fn h17_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_ha
     for method in
         ["TRACE", "PROPFIND", "TRACK", "QUERY", "PUT", "get", "Get", "patch", "PRI", "HEAD", "OPTIONS", &long]
     {
-        for path in ["/users/me", "/users/camelot.bt", "/auth/register", "/health/live"] {
+        for (path, allowed) in [
+            ("/users/me", "get, patch, delete"),
+            ("/users/camelot.bt", "get, patch, delete"),
+            ("/auth/register", "post"),
+            ("/health/live", "get"),
+        ] {
             let answer = callers.ask(method, path, token, "X-Secret: user@camelot.bt\r\n");
-            let allowed: Vec<_> =
-                methods_of(path).iter().map(|method| method.as_str().to_lowercase()).collect();
-            assert_eq!(
-                (answer.status, answer.header("allow")),
-                (405, allowed.join(", ").as_str()),
-                "{method} {path}"
-            );
+            assert_eq!((answer.status, answer.header("allow")), (405, allowed), "{method} {path}");
             // TRACE would show what a proxy adds, and what a page may not read.
             assert!(!answer.head.contains("camelot") && !answer.body.contains("camelot"), "{answer:?}");
         }
