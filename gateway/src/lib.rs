@@ -53,6 +53,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may leave answers unread; then the kernel ends the connection. actix-web has no timer for it.
 #[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT_MILLIS: u32 = 8000;
+/// How many connections may wait to be accepted. The library of Rust says 128, and who comes after these is let in
+/// seconds later.
+const BACKLOG: i32 = 1024;
 /// How long requests in flight may take to finish once the process was asked to stop.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -70,6 +73,7 @@ pub async fn serve(
     let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
     let identity_service_url = config.identity_service_url;
 
+    rustix::net::listen(&listener, BACKLOG)?;
     // Every connection inherits it. What is not acknowledged because the network lost it counts as unread.
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_tcp_user_timeout(&listener, UNREAD_TIMEOUT_MILLIS)?;
