@@ -3,11 +3,10 @@
 
 use crate::harness::{RawAnswer, Stack, exchange};
 
-/// What stands behind every request: if it is served, then as a request of its own, as which nothing else here is
-/// answered.
-const SMUGGLED: &str = "DELETE /smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+/// What stands behind every request. Is it served with one byte less, then as a method that the path does not have.
+const SMUGGLED: &str = "GET /users/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 /// How it is answered.
-const SERVED: u16 = 404;
+const SERVED: u16 = 401;
 /// A request before all others on a connection that is kept.
 const GOOD: &str = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
 
