@@ -22,6 +22,9 @@ mod endings;
 mod grpc;
 mod grpc_abuse;
 mod login_race;
+mod paths;
+mod slow;
+mod smuggling;
 
 mod command_line;
 mod configuration;

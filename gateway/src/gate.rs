@@ -106,15 +106,17 @@ pub async fn limits<B: MessageBody + 'static>(
 
 fn refuse(request: &ServiceRequest) -> Option<Failure> {
     let uri = request.uri();
-    if uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_URL_LENGTH) {
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    // A target may be a whole URL (RFC 9112 section 3.2.2). Whom it names does not matter, only how long it is.
+    if target + uri.authority().map_or(0, |host| host.as_str().len()) > MAX_URL_LENGTH {
         return Some(Failure::UrlTooLong);
     }
     // An encoded slash is no separator, and no segment of ours has one.
     if uri.path().to_ascii_lowercase().contains("%2f") {
         return Some(Failure::UnknownPath);
     }
-    let encoding = request.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    let encoded = encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
+    let mut encodings = request.headers().get_all(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    let encoded = encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
     encoded.then_some(Failure::EncodedBody)
 }
 

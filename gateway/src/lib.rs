@@ -43,12 +43,19 @@ use auth::verifier::Verifier;
 use config::Config;
 use identity::Identity;
 
-/// How long a client may take to send the head of the first request of a connection; then 408. For the heads after
-/// it actix-web has no timer: a client that drips those holds one connection, and to limit these is the ingress's
-/// job.
+/// How long a client may take to send the head of the first request of a connection; then 408. Once the first byte of
+/// a later head is there, actix-web has no timer at all, not even [`KEEP_ALIVE`]: a client that stops in one holds one
+/// connection for ever. Nor does it limit how many requests wait in its buffer of 128 KiB, each of which is some 7 KiB
+/// there. To limit both is the ingress's job.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept: longer than the 60 s for which common load balancers keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may leave answers unread; then the kernel ends the connection. actix-web has no timer for it.
+#[cfg(target_os = "linux")]
+const UNREAD_TIMEOUT_MILLIS: u32 = 8000;
+/// How many connections may wait to be accepted. The library of Rust says 128, and who comes after these is let in
+/// seconds later.
+const BACKLOG: i32 = 1024;
 /// How long requests in flight may take to finish once the process was asked to stop.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -65,6 +72,11 @@ pub async fn serve(
     let refresher = tokio::spawn(Arc::clone(&verifier).keep_fresh());
     let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
     let identity_service_url = config.identity_service_url;
+
+    rustix::net::listen(&listener, BACKLOG)?;
+    // Every connection inherits it. What is not acknowledged because the network lost it counts as unread.
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_user_timeout(&listener, UNREAD_TIMEOUT_MILLIS)?;
 
     tracing::info!(address = %listener.local_addr()?, workers = config.workers, "serving");
     let served = HttpServer::new(move || {

@@ -13,7 +13,7 @@ pub use database::{Cluster, Database};
 pub use forge::{Forge, claims};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
-pub use raw::{Exchange, exchange, exchange_all};
+pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use rpc::{Rpc, outcome, with_token};
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};

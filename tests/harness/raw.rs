@@ -16,8 +16,70 @@ pub struct Exchange {
     pub took: Duration,
 }
 
-/// A connection to whatever listens at this port.
-fn connect(port: u16) -> TcpStream {
+/// One answer of an exchange.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub status: u16,
+    /// The status line and the headers, in lower case.
+    pub head: String,
+    pub body: String,
+}
+
+impl Exchange {
+    /// The answers, each with as much body as it declares. An answer to HEAD may only be the last.
+    pub fn answers(&self) -> Vec<RawAnswer> {
+        let mut answers = Vec::new();
+        let mut rest = self.text.as_str();
+        while !rest.is_empty() {
+            let (head, body) = rest.split_once("\r\n\r\n").unwrap_or_else(|| panic!("half a head: {rest:?}"));
+            let head = head.to_ascii_lowercase();
+            let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+            let declared = head.split("\r\n").find_map(|line| line.strip_prefix("content-length: "));
+            let length = declared.map_or(0, |length| length.parse().expect("is a number")).min(body.len());
+            answers.push(RawAnswer {
+                status: status.unwrap_or_else(|| panic!("no status: {rest:?}")),
+                head,
+                body: body[..length].to_owned(),
+            });
+            rest = &body[length..];
+        }
+        answers
+    }
+
+    /// Their statuses.
+    pub fn statuses(&self) -> Vec<u16> {
+        self.answers().iter().map(|answer| answer.status).collect()
+    }
+
+    /// The only answer.
+    pub fn only(&self) -> RawAnswer {
+        let mut answers = self.answers();
+        assert_eq!(answers.len(), 1, "{self:?}");
+        answers.remove(0)
+    }
+}
+
+impl RawAnswer {
+    /// A header, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.head
+            .split("\r\n")
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            .unwrap_or_default()
+    }
+
+    /// Fails unless the answer is a refusal in words of ours.
+    pub fn assert_is_ours(&self) {
+        let body: serde_json::Value =
+            serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert!(body.as_object().is_some_and(|body| body.keys().eq(["detail"])), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        assert!(self.header("x-request-id").len() == 36, "{self:?}");
+    }
+}
+
+/// A connection to whatever listens at this port, which fails when nothing happens for a while.
+pub fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("something listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("is legal");
     stream.set_write_timeout(Some(PATIENCE)).expect("is legal");
