@@ -17,6 +17,12 @@ mod access;
 mod endings;
 mod login_race;
 
+mod token_claims;
+mod token_forms;
+mod token_keys;
+mod token_places;
+mod tokens;
+
 mod command_line;
 mod configuration;
 mod logs;

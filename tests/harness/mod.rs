@@ -1,6 +1,7 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
 mod database;
+mod doors;
 mod forge;
 mod http;
 mod process;
@@ -9,7 +10,8 @@ mod rpc;
 mod vigil;
 
 pub use database::{Cluster, Database};
-pub use forge::{Forge, claims};
+pub use doors::Doors;
+pub use forge::{Forge, claims, jws};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{Exchange, exchange, exchange_all};
