@@ -23,6 +23,10 @@ mod token_keys;
 mod token_places;
 mod tokens;
 
+mod fuzz;
+mod fuzz_bodies;
+mod fuzz_tokens;
+
 mod command_line;
 mod configuration;
 mod logs;

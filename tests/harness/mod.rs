@@ -3,6 +3,7 @@
 mod database;
 mod doors;
 mod forge;
+mod fuzz;
 mod http;
 mod process;
 mod raw;
@@ -12,6 +13,7 @@ mod vigil;
 pub use database::{Cluster, Database};
 pub use doors::Doors;
 pub use forge::{Forge, claims, jws};
+pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{Exchange, exchange, exchange_all};
