@@ -145,25 +145,6 @@ async fn a_token_of_one_backend_works_in_the_other_transport() {
 }
 
 #[tokio::test]
-async fn a_bearer_that_names_nobody_lets_the_cookie_decide_and_two_of_a_kind_are_refused() {
-    let stack = Stack::start().await;
-    let (_, good) = stack.user(EMAIL).await;
-    let (_, ended) = stack.user("lancelot@camelot.bt").await;
-    let http = stack.http();
-    assert_eq!(http.bare("POST", "/auth/jwt/logout", &ended).await.status, 204);
-    let cookie = format!("fastapiusersauth={good}");
-    for bearer in ["nonsense", &ended] {
-        let request = http.request("GET", "/users/me").bearer_auth(bearer).header("cookie", &cookie);
-        assert_eq!(user(&http.send(request).await), arthur());
-    }
-    let two_headers = http.request("GET", "/users/me").bearer_auth(&good).header("authorization", "Bearer x");
-    let two_cookies = http.request("GET", "/users/me").header("cookie", format!("{cookie}; {cookie}"));
-    for request in [two_headers, two_cookies] {
-        assert_eq!(http.send(request).await.short(), r#"400 {"detail":"Bad Request"}"#);
-    }
-}
-
-#[tokio::test]
 async fn a_user_changes_his_address_and_password_and_nothing_else() {
     let stack = Stack::start().await;
     let (_, token) = stack.user("arthur@camelot.bt").await;

@@ -26,6 +26,16 @@ mod paths;
 mod slow;
 mod smuggling;
 
+mod token_claims;
+mod token_forms;
+mod token_keys;
+mod token_places;
+mod tokens;
+
+mod fuzz;
+mod fuzz_bodies;
+mod fuzz_tokens;
+
 mod command_line;
 mod configuration;
 mod logs;

@@ -4,11 +4,14 @@
 //! gateway and identity-service check it by the same function, [`verify`]. Checking proves what the token says;
 //! whether its session has ended meanwhile, and which rights its user has, only the database knows.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 /// The only audience, exactly as FastAPI Users writes it: a list of one.
@@ -55,6 +58,19 @@ pub struct Claims {
     pub jti: Uuid,
 }
 
+/// The claims as they are read. A claim that is not ours is ignored (RFC 7519 section 4), but for `nbf`, and none may
+/// stand there twice: of two, another reader could take the other.
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(flatten)]
+    claims: Claims,
+    /// From when the token is good. Ours have none; `null` is none of a foreign one.
+    #[serde(default, deserialize_with = "deserialize_some")]
+    nbf: Option<u64>,
+    #[serde(flatten, deserialize_with = "deserialize_each_once")]
+    _others: (),
+}
+
 /// Why a token is not believed. For the log; a caller is only told that he is not authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -82,6 +98,9 @@ pub enum Refusal {
     /// It was issued in the future.
     #[error("the token was issued in the future")]
     IssuedInFuture,
+    /// It is not good yet.
+    #[error("the token is not good yet")]
+    NotYet,
     /// It lives longer than [`MAX_LIFETIME`].
     #[error("the token's lifetime is longer than any that is issued")]
     Lifetime,
@@ -105,11 +124,11 @@ pub fn verify(
     let header = read_header(token).ok_or(Refusal::Header)?;
     let key = key_of(&header.kid)
         .ok_or_else(|| Refusal::UnknownKey { kid: header.kid.chars().take(64).collect() })?;
-    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation(issuer))
+    let payload = jsonwebtoken::decode::<Payload>(token, &key, &validation(issuer))
         .map_err(|error| Refusal::Invalid(error.to_string()))?
         .claims;
-    check_claims(now, &claims)?;
-    Ok(claims)
+    check(now, &payload)?;
+    Ok(payload.claims)
 }
 
 /// The header, if the token has one that is exactly as we write it.
@@ -120,20 +139,50 @@ fn read_header(token: &str) -> Option<Header> {
     (header.alg == ALGORITHM && header.typ == TYPE).then_some(header)
 }
 
-/// What the library is asked to check: signature, issuer, audience, presence, and `nbf`, which our tokens do not have.
+fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    u64::deserialize(deserializer).map(Some)
+}
+
+fn deserialize_each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    deserializer.deserialize_map(EachOnce)
+}
+
+/// Reads names and values, and keeps nothing.
+struct EachOnce;
+
+impl<'de> Visitor<'de> for EachOnce {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("names that differ")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some((name, IgnoredAny)) = entries.next_entry::<String, IgnoredAny>()? {
+            if !names.insert(name) {
+                return Err(A::Error::custom("duplicate claim"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the library is asked to check: signature, issuer, audience, and presence.
 fn validation(issuer: &str) -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     validation.set_issuer(&[issuer]);
     validation.set_audience(&[AUDIENCE]);
-    validation.leeway = LEEWAY.as_secs();
-    validation.validate_exp = false; // by check_claims, against the caller's clock
-    validation.validate_nbf = true; // only foreign tokens have one
+    // By `check`, against the caller's clock.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
     validation
 }
 
-/// What the library does not check: the expiry against our own clock, one audience, an `iat` that is past, and a lifetime that we would issue.
-fn check_claims(now: SystemTime, claims: &Claims) -> Result<(), Refusal> {
+/// What the library does not check: times against the caller's clock, one audience, and a lifetime that we would
+/// issue.
+fn check(now: SystemTime, Payload { claims, nbf, .. }: &Payload) -> Result<(), Refusal> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     if claims.aud != [AUDIENCE] {
         return Err(Refusal::Audience);
@@ -143,6 +192,9 @@ fn check_claims(now: SystemTime, claims: &Claims) -> Result<(), Refusal> {
     }
     if claims.iat > now + LEEWAY.as_secs() {
         return Err(Refusal::IssuedInFuture);
+    }
+    if nbf.is_some_and(|nbf| nbf > now + LEEWAY.as_secs()) {
+        return Err(Refusal::NotYet);
     }
     if claims.exp.saturating_sub(claims.iat) > MAX_LIFETIME.as_secs() {
         return Err(Refusal::Lifetime);
@@ -170,34 +222,48 @@ mod tests {
         }
     }
 
-    fn check(claims: &Claims) -> Result<(), Refusal> {
-        check_claims(UNIX_EPOCH + Duration::from_secs(NOW), claims)
+    fn check(claims: Claims, nbf: Option<u64>) -> Result<(), Refusal> {
+        super::check(UNIX_EPOCH + Duration::from_secs(NOW), &Payload { claims, nbf, _others: () })
     }
 
     #[test]
-    fn a_token_is_good_until_five_seconds_after_its_expiry() {
-        assert_eq!(check(&claims(NOW - 60, NOW + 1)), Ok(()));
-        assert_eq!(check(&claims(NOW - 60, NOW - 4)), Ok(()));
-        assert_eq!(check(&claims(NOW - 60, NOW - 5)), Err(Refusal::Expired));
+    fn j08_a_token_is_good_until_five_seconds_after_its_expiry() {
+        assert_eq!(check(claims(NOW - 60, NOW + 1), None), Ok(()));
+        assert_eq!(check(claims(NOW - 60, NOW - 4), None), Ok(()));
+        assert_eq!(check(claims(NOW - 60, NOW - 5), None), Err(Refusal::Expired));
     }
 
     #[test]
-    fn a_token_from_the_future_is_refused_beyond_the_leeway() {
-        assert_eq!(check(&claims(NOW + 5, NOW + 60)), Ok(()));
-        assert_eq!(check(&claims(NOW + 6, NOW + 60)), Err(Refusal::IssuedInFuture));
+    fn j09_a_token_from_the_future_is_refused_beyond_the_leeway() {
+        assert_eq!(check(claims(NOW + 5, NOW + 60), Some(NOW + 5)), Ok(()));
+        assert_eq!(check(claims(NOW + 6, NOW + 60), None), Err(Refusal::IssuedInFuture));
+        assert_eq!(check(claims(NOW, NOW + 60), Some(NOW + 6)), Err(Refusal::NotYet));
     }
 
     #[test]
-    fn a_token_that_lives_longer_than_a_day_is_refused() {
-        assert_eq!(check(&claims(NOW, NOW + 86_400)), Ok(()));
-        assert_eq!(check(&claims(NOW, NOW + 86_401)), Err(Refusal::Lifetime));
+    fn j09_a_token_that_lives_longer_than_a_day_is_refused() {
+        assert_eq!(check(claims(NOW, NOW + 86_400), None), Ok(()));
+        assert_eq!(check(claims(NOW, NOW + 86_401), None), Err(Refusal::Lifetime));
     }
 
     #[test]
-    fn the_audience_must_be_exactly_one_and_ours() {
+    fn j11_the_audience_must_be_exactly_one_and_ours() {
         for audience in [vec![], vec!["other".into()], vec![AUDIENCE.into(), "other".into()]] {
             let token = Claims { aud: audience, ..claims(NOW, NOW + 60) };
-            assert_eq!(check(&token), Err(Refusal::Audience));
+            assert_eq!(check(token, None), Err(Refusal::Audience));
+        }
+    }
+
+    #[test]
+    fn j12_claims_are_read_if_none_stands_there_twice_and_foreign_ones_are_ignored() {
+        let ours = serde_json::to_string(&claims(NOW, NOW + 60)).unwrap();
+        let read =
+            |more: &str| serde_json::from_str::<Payload>(&ours.replacen('{', &format!("{{{more},"), 1));
+        let foreign = read(r#""a":1,"b":{"a":2}"#).unwrap();
+        assert_eq!((foreign.claims, foreign.nbf), (claims(NOW, NOW + 60), None));
+        assert_eq!(read(r#""nbf":7"#).unwrap().nbf, Some(7));
+        for twice in [r#""exp":1"#, r#""a":1,"a":1"#, r#""nbf":1,"nbf":1"#, r#""nbf":null"#, r#""nbf":"1""#] {
+            assert!(read(twice).is_err(), "{twice}");
         }
     }
 
@@ -206,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_with_any_other_name_in_it_is_refused_before_a_key_is_looked_for() {
+    fn j06_a_header_with_any_other_name_in_it_is_refused_before_a_key_is_looked_for() {
         for header in [
             r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","crit":["exp"]}"#,
             r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","jku":"https://evil.example"}"#,

@@ -1,7 +1,9 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
 mod database;
+mod doors;
 mod forge;
+mod fuzz;
 mod http;
 mod process;
 mod raw;
@@ -10,7 +12,9 @@ mod vigil;
 mod wire;
 
 pub use database::{Cluster, Database};
-pub use forge::{Forge, claims};
+pub use doors::Doors;
+pub use forge::{Forge, claims, jws};
+pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};

@@ -97,8 +97,11 @@ impl FromRequest for Caller {
     }
 }
 
-/// The token of an `Authorization: Bearer T` (RFC 6750 section 2.1), the scheme in any case.
-fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, Failure> {
+/// The token of an `Authorization: Bearer T` (RFC 6750 section 2.1), the scheme in any case; `None` if there is none.
+///
+/// # Errors
+/// If there are two such headers, of whatever scheme.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, Failure> {
     let mut values = headers.get_all(AUTHORIZATION);
     let first = values.next();
     if values.next().is_some() {

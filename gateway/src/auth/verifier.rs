@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tokens_with_unknown_keys_make_one_call_in_thirty_seconds() {
+    async fn j07_tokens_with_unknown_keys_make_one_call_in_thirty_seconds() {
         let address = free_address();
         let trust = trust();
         let calls = Arc::clone(&trust.calls);

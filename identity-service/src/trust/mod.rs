@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use portcullis_proto::access_token;
+use zeroize::Zeroizing;
 
 pub use seal::KeyEncryptionKey;
 
@@ -32,29 +33,24 @@ impl Trust {
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], and [`Error::Internal`] when the key-encryption key is not the one that
-    /// the keys were sealed with; then nothing has been changed.
+    /// the keys were sealed with, or a key is not whole; then nothing has been changed.
     pub async fn load(database: &Database, kek: &KeyEncryptionKey, issuer: &str) -> Result<Self> {
         let mut keys = list_keys(database).await?;
         if !keys.iter().any(|key| key.public.state == KeyState::Current) {
             insert_first_key(database, new_key(kek)?).await?;
             keys = list_keys(database).await?;
         }
-        let current = keys
-            .iter()
-            .find(|key| key.public.state == KeyState::Current)
-            .ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
-        let private = kek.open(&current.public.kid, &current.sealed_private).ok_or_else(|| {
-            Error::Internal(
-                "KEY_ENCRYPTION_KEY is not the key that the signing keys in the database were sealed with"
-                    .into(),
-            )
-        })?;
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            signing_key: EncodingKey::from_ed_der(&private),
-            signing_kid: current.public.kid.clone(),
-            keys: keys.into_iter().map(|key| key.public).collect(),
-        })
+        let mut signing = None;
+        for key in &keys {
+            let private = open(kek, key)?;
+            if key.public.state == KeyState::Current {
+                signing = Some((EncodingKey::from_ed_der(&private), key.public.kid.clone()));
+            }
+        }
+        let (signing_key, signing_kid) =
+            signing.ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
+        let keys = keys.into_iter().map(|key| key.public).collect();
+        Ok(Self { issuer: issuer.to_owned(), keys, signing_key, signing_kid })
     }
 
     /// The value of the claim `iss`.
@@ -96,6 +92,25 @@ impl Trust {
 /// [`Error::DatabaseUnavailable`].
 pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
     database.read(async { store::list(&mut *database.connection().await?).await }).await
+}
+
+/// The private half of a stored key that is whole. Who can write to the database but does not know the key-encryption
+/// key can so not make us believe a public key of his own, or one that everybody can sign for.
+fn open(kek: &KeyEncryptionKey, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>> {
+    let PublicKey { kid, public_key, .. } = &key.public;
+    let broken = |why| Error::Internal(format!("the signing key {kid} in the database {why}").into());
+    if thumbprint(public_key) != *kid {
+        return Err(broken("has an id that is not the thumbprint of its public key"));
+    }
+    let private = kek.open(kid, &key.sealed_private).ok_or_else(|| {
+        let sealed = format!("the signing key {kid} in the database was sealed with");
+        Error::Internal(format!("KEY_ENCRYPTION_KEY is not the key that {sealed}").into())
+    })?;
+    let is_of_private = |pair: Ed25519KeyPair| pair.public_key().as_ref() == public_key;
+    match Ed25519KeyPair::from_pkcs8(&private).map(is_of_private) {
+        Ok(true) => Ok(private),
+        Ok(false) | Err(_) => Err(broken("has a public half that is not that of its private half")),
+    }
 }
 
 async fn insert_first_key(database: &Database, key: SealedKey) -> Result<()> {
