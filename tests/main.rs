@@ -11,6 +11,7 @@ mod flow;
 mod local;
 
 mod contract;
+mod parity;
 
 mod abuse;
 mod access;

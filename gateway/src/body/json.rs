@@ -1,6 +1,8 @@
 //! From bytes to a JSON object, strictly (RFC 8259 and RFC 7493): UTF-8 only, and no byte order mark, NaN,
-//! lone surrogate, duplicate name or number that no double holds: two parsers would read each differently.
+//! lone surrogate, duplicate name or number that no double holds: two parsers would read each differently. But a
+//! whole number may be of any size, as it may be for Python: who ignores its field need not hold it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -39,12 +41,37 @@ fn is_json(essence: &str) -> bool {
 /// The value, or the byte at which the text stops being JSON, and why.
 fn parse(bytes: &[u8]) -> Result<Value, (usize, &'static str)> {
     let text = std::str::from_utf8(bytes).map_err(|error| (error.valid_up_to(), "Not UTF-8"))?;
-    match serde_json::from_str::<Strict>(text) {
+    match serde_json::from_str::<Strict>(&with_whole_numbers_cut(text)) {
         Ok(Strict(value)) => Ok(value),
         Err(error) if error.is_eof() => Err((text.len(), "Expecting value")),
         Err(error) if error.is_data() => Err((position(text, &error), "Duplicate name")),
         Err(error) => Err((position(text, &error), "Expecting value")),
     }
+}
+
+/// How many digits of a whole number are read. The largest double has one more.
+const DIGITS: usize = 308;
+
+/// The text with white space, so that no byte moves, for the digits of a whole number that serde_json would refuse. No
+/// field of ours is a number, and as a flag one is as wrong as the other.
+fn with_whole_numbers_cut(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let mut cut = Cow::Borrowed(text);
+    let (mut at, mut in_string) = (0, false);
+    while at < bytes.len() {
+        let is_number = |byte: &&u8| byte.is_ascii_digit() || b".eE+-".contains(*byte);
+        let length = match bytes[at] {
+            b'\\' => 2,
+            b'0'..=b'9' if !in_string => bytes[at..].iter().take_while(is_number).count(),
+            _ => 1,
+        };
+        in_string ^= bytes[at] == b'"';
+        if length > DIGITS && bytes[at..at + length].iter().all(u8::is_ascii_digit) {
+            cut.to_mut().replace_range(at + DIGITS..at + length, &" ".repeat(length - DIGITS));
+        }
+        at += length;
+    }
+    cut
 }
 
 /// Where the faulty token begins. serde_json says where it noticed the fault: a line and a byte in it.
@@ -178,6 +205,35 @@ mod tests {
             );
         }
         assert_eq!(read("application/json", b"{\"a\":\"\xff\"}").unwrap_err()["loc"][1], 6);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_of_any_size() {
+        for digits in [1, 20, DIGITS, DIGITS + 1, 400, 5000] {
+            let number = "9".repeat(digits);
+            let text = format!(r#"{{"a":-{number},"b":[{number},"\\\"{number}"],"c":1}}"#);
+            let object = read("application/json", text.as_bytes()).unwrap();
+            assert!(object["a"].is_number() && object["b"][0].is_number(), "{digits}");
+            assert_eq!(
+                (&object["b"][1], &object["c"]),
+                (&format!("\\\"{number}").into(), &1.into()),
+                "{digits}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_number_is_no_excuse_for_what_stands_around_it() {
+        let number = "9".repeat(400);
+        for (rest, byte) in [(".5}", 406), ("e1}", 5), ("x}", 5), (" 1}", 406), ("", 405)] {
+            let item = read("application/json", format!("{{\"a\":{number}{rest}").as_bytes()).unwrap_err();
+            assert_eq!((&item["type"], &item["loc"][1]), (&"json_invalid".into(), &byte.into()), "{rest}");
+        }
+        for faulty in [format!("1e{number}"), format!("0{number}"), format!("{number}{number}e9")] {
+            assert!(read("application/json", format!("{{\"a\":{faulty}}}").as_bytes()).is_err(), "{faulty}");
+        }
+        let precise = read("application/json", format!(r#"{{"a":0.{number}}}"#).as_bytes()).unwrap();
+        assert_eq!(precise["a"], 1.0);
     }
 
     #[test]
