@@ -41,3 +41,14 @@ async fn every_recorded_case_is_answered_as_fastapi_users_does_or_otherwise_on_p
     let [equal, all, allowed] = numbers(&said).expect("the runner ends with the number");
     assert_eq!((equal + allowed, all), (CASES, CASES), "cases are missing");
 }
+
+#[test]
+fn every_allowance_says_which_rule_it_follows() {
+    let list = std::fs::read_to_string(repository().join("tests/parity/allow.txt")).unwrap();
+    let sources = ["contract.md, ", "design.md, ", "security.md, ", "better-than-reference.txt: "];
+    for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (allowed, reason) = line.split_once("  ").expect("two spaces before the reason");
+        assert!(sources.iter().any(|source| reason.starts_with(source)), "no source: {line}");
+        assert!(allowed.split('&').all(|field| field.contains('=')), "any answer is allowed: {line}");
+    }
+}
