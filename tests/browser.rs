@@ -5,7 +5,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::flow::promote;
 use crate::harness::{Stack, Transport, repository};
 
 /// Another origin of the gateway's own site: the browser sends the cookie along, and only our rule is in the way.
@@ -36,7 +35,7 @@ fn run(script: &str, stack: &Stack, arguments: &[&str]) -> String {
 /// Runs the page's axios requests in a page of this origin, which is listed.
 async fn the_page_holds(origin: &str, more: &[&str]) {
     let stack = stack(origin).await;
-    let promote = promote(&stack);
+    let promote = stack.promotion();
     let arguments = ["browser", "--promote", &promote, "--origin", origin];
     let said = run("flow/run.mjs", &stack, &[&arguments, more].concat());
     assert!(said.ends_with("9 steps of 9 as the page promises\n"));

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Stack, programs, repository};
+use crate::harness::{Stack, repository};
 
 /// Runs the page's requests of one kind against a gateway with an empty database.
 async fn the_page_holds(kind: &str) {
@@ -10,19 +10,13 @@ async fn the_page_holds(kind: &str) {
     let folder = repository().join("tests/flow");
     let output = Command::new("node")
         .current_dir(&folder)
-        .args(["run.mjs", kind, "--port", &stack.gateway.port.to_string(), "--promote", &promote(&stack)])
+        .args(["run.mjs", kind, "--port", &stack.gateway.port.to_string(), "--promote", &stack.promotion()])
         .output()
         .expect("Node runs: tests/run installs it");
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "the page's {kind} requests do not all work");
     assert!(said.ends_with("9 steps of 9 as the page promises\n"));
-}
-
-/// A command that makes the user named by its last argument a superuser.
-pub fn promote(stack: &Stack) -> String {
-    let identity = programs().join("identity-service");
-    format!("env DATABASE_URL='{}' '{}' user promote", stack.database.url, identity.display())
 }
 
 #[tokio::test]

@@ -89,4 +89,10 @@ impl Stack {
         self.identity.command(&["user", "promote", email]).expect("promotes");
         user
     }
+
+    /// A shell command that makes the user named by a last argument a superuser.
+    pub fn promotion(&self) -> String {
+        let identity = programs().join("identity-service");
+        format!("env DATABASE_URL='{}' '{}' user promote", self.database.url, identity.display())
+    }
 }

@@ -3,7 +3,7 @@
 
   parity.py record --base-url URL --make-superuser CMD [--token-file F] [--out reference.json]
   parity.py check  --base-url URL --make-superuser CMD [--token-file F] --reference reference.json
-                   [--tier strict|shape] [--allow FILE [--no-idle]] [--only GLOB] [--report OUT.json] [-q]
+                   [--tier strict|shape] [--allow FILE] [--no-needless] [--only GLOB] [--report OUT.json] [-q]
   parity.py list   [--only GLOB]
   (all modes: --profile verified runs the cases for a server that requires verified e-mails)
 
@@ -2479,8 +2479,7 @@ def _(c, o):
 def choose(args) -> list[str]:
     special = args.profile == "verified"
     return [n for n, (_fn, needs) in CASES.items() if ("verified-only" in needs) == special
-            and (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only))
-            and not any(fnmatch.fnmatch(n, g) for g in args.skip or ())]
+            and (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only))]
 
 
 def run_cases(args) -> tuple[dict, list[str], Ctx]:
@@ -2557,7 +2556,8 @@ def same(expected: dict, got: dict, field: str, tier: str) -> bool:
 
 
 def read_allow(path: str | None) -> list[list]:
-    """Lines: CASE-GLOB FIELD-GLOB reason…  ('#' starts a comment; %20 stands for a space)."""
+    """Lines: CASE-GLOB FIELD-GLOB[=GOT-GLOB][&…] reason…  ('#' starts a comment; %20 stands for a space).
+    GOT-GLOB is what the server answers instead, as compact JSON; without it any answer is allowed."""
     rows = []
     if path:
         for no, line in enumerate(open(path, encoding="utf-8"), 1):
@@ -2567,8 +2567,15 @@ def read_allow(path: str | None) -> list[list]:
             parts = line.split(None, 2)
             if len(parts) < 3:
                 sys.exit(f"{path}:{no}: need CASE FIELD REASON")
-            rows.append([parts[0].replace("%20", " "), parts[1], parts[2], 0])
+            name, fields = parts[0].replace("%20", " "), parts[1].replace("%20", " ").split("&")
+            for field, _, got in (text.partition("=") for text in fields):
+                rows.append([name, field, got or "*", parts[2], 0])
     return rows
+
+
+def allows(row: list, name: str, field: str, got) -> bool:
+    text = json.dumps(got, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return all(fnmatch.fnmatchcase(value, glob) for value, glob in zip((name, field, text), row))
 
 
 def brief(value, limit=420) -> str:
@@ -2611,52 +2618,55 @@ def cmd_check(args) -> int:
     allow = read_allow(args.allow)
     cases, skipped, ctx = run_cases(args)
     areas: dict[str, list[int]] = {}
-    report, equal, with_allowed, shape_equal = {}, 0, 0, 0
+    report, equal, with_allowed, with_own, shape_equal = {}, 0, 0, 0, 0
     for name, entry in cases.items():
         got = entry["observed"]
         area = areas.setdefault(name.split("/")[0], [0, 0])
         area[1] += 1
         if name not in reference:
             print(f"DIFF {name}  no reference for this case")
-            report[name] = [{"field": "*", "expected": None, "got": got, "allowed": None, "general": False}]
+            report[name] = [{"field": "*", "expected": None, "got": got, "allowed": None}]
             continue
         want = reference[name]["observed"]
         fields = sorted(set(want) | set(got))
         bad = [f for f in fields if not same(want, got, f, args.tier)]
         shape_equal += not [f for f in fields if not same(want, got, f, "shape")]
-        rows, open_rows = [], 0
+        rows, open_rows, own = [], 0, False
         for field in bad:
-            reason, general = None, False
+            reason = None
             for row in allow:
-                if fnmatch.fnmatchcase(name, row[0]) and fnmatch.fnmatchcase(field, row[1]):
-                    reason, general = row[2], row[0] == "*"
-                    row[3] += 1
+                if allows(row, name, field, got.get(field, "<absent>")):
+                    reason = row[3]
+                    row[4] += 1
+                    own |= row[0] != "*"
                     break
             open_rows += reason is None
             rows.append({"field": field, "expected": want.get(field, "<absent>"),
-                         "got": got.get(field, "<absent>"), "allowed": reason, "general": general})
+                         "got": got.get(field, "<absent>"), "allowed": reason})
         if rows:
             report[name] = rows
         if open_rows:
-            print(f"DIFF {name}    [{'; '.join(entry['requests'][:4])}]")
+            if not args.quiet:
+                print(f"DIFF {name}    [{'; '.join(entry['requests'][:4])}]")
         for row in rows:
             if row["allowed"] is None:
-                print(f"     {row['field']}\n       expected {brief(row['expected'])}\n       got      {brief(row['got'])}")
+                if not args.quiet:
+                    print(f"     {row['field']}\n       expected {brief(row['expected'])}\n       got      {brief(row['got'])}")
             elif args.show_allowed:
                 print(f"ALLOWED {name} {row['field']}: {row['allowed']}")
         if not open_rows:
             equal += 1
             area[0] += 1
-            with_allowed += any(not row["general"] for row in rows)
+            with_allowed += bool(rows)
+            with_own += own
     missing = [n for n in reference if n not in cases and n not in skipped and
-               (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only)) and
-               not any(fnmatch.fnmatch(n, g) for g in args.skip or ())]
+               (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only))]
     for name in missing:
         print(f"NOTE {name} is in the reference but this harness has no such case")
-    idle = [row for row in allow if not row[3]]
-    for row in idle:
-        if args.no_idle or args.show_allowed:
-            print(f"IDLE {row[0]} {row[1]} allows what does not happen")
+    needless = [row for row in allow if not row[4]]
+    for row in needless:
+        if args.show_allowed or args.no_needless:
+            print(f"NEEDLESS allowance, no case differs so: {row[0]} {row[1]}={row[2]}  {row[3]}")
     if args.report:
         with open(args.report, "w", encoding="utf-8") as dst:
             json.dump({"tier": args.tier, "differences": report, "skipped": skipped}, dst, indent=1, ensure_ascii=False)
@@ -2665,12 +2675,14 @@ def cmd_check(args) -> int:
     print("area                 equal  of")
     for name, (good, total) in areas.items():
         print(f"  {name:<18} {good:>5} {total:>4}{'' if good == total else '   <--'}")
-    print(f"tier {args.tier}; {len(skipped)} skipped; "
+    print(f"tier {args.tier}; {with_allowed} cases equal only thanks to --allow; {len(skipped)} skipped; "
           f"in tier shape without --allow {shape_equal} of {len(cases)}; {ctx.requests} requests, {time.time() - started:.0f} s")
-    general = sorted({row[1].removeprefix("*.") for row in allow if row[0] == "*" and row[3]})
-    print(f"not counted as a difference, since allowed for every case: {', '.join(general) or 'nothing'}")
-    print(f"{equal} of {len(cases)} cases equal, {with_allowed} by allowance")
-    return 0 if equal == len(cases) and cases and not (idle and args.no_idle) else 1
+    everywhere = [f"{row[1]} ({row[4]} times)" for row in allow if row[0] == "*" and row[4]]
+    if everywhere:
+        print(f"allowed in every case, and not counted below: {', '.join(everywhere)}")
+    print(f"{equal - with_own} of {len(cases)} cases equal, {with_own} by allowance")
+    good = equal == len(cases) and cases and not missing and not (args.no_needless and needless)
+    return 0 if good else 1
 
 
 def main() -> int:
@@ -2679,8 +2691,7 @@ def main() -> int:
     for mode in ("record", "check", "list"):
         p = sub.add_parser(mode)
         p.add_argument("--only", action="append", help="run only the cases that match this glob (repeatable)")
-        p.add_argument("--skip", action="append", help="leave out the cases that match this glob (repeatable)")
-        p.add_argument("-q", "--quiet", action="store_true", help="do not tell how far it is")
+        p.add_argument("-q", "--quiet", action="store_true")
         p.add_argument("--profile", choices=("default", "verified"), default="default",
                        help="verified: the server's auth and users routers require a verified e-mail")
         if mode == "list":
@@ -2700,7 +2711,8 @@ def main() -> int:
             p.add_argument("--tier", choices=("strict", "shape"), default="strict")
             p.add_argument("--allow")
             p.add_argument("--show-allowed", action="store_true")
-            p.add_argument("--no-idle", action="store_true", help="fail when a line of --allow allows nothing")
+            p.add_argument("--no-needless", action="store_true",
+                           help="fail also when a line of --allow is needed by no case")
             p.add_argument("--report", metavar="OUT.json")
     args = top.parse_args()
     if args.mode == "list":
