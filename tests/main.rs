@@ -12,6 +12,11 @@ mod local;
 
 mod contract;
 
+mod bodies;
+mod bytes;
+mod json_shape;
+mod pollution;
+
 mod abuse;
 mod access;
 mod endings;

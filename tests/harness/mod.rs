@@ -1,18 +1,22 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
 mod database;
+mod entrance;
 mod forge;
 mod http;
 mod process;
 mod raw;
+mod refusal;
 mod rpc;
 mod vigil;
 
 pub use database::{Cluster, Database};
+pub use entrance::{Entrance, multipart, urlencoded};
 pub use forge::{Forge, claims};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{Exchange, exchange, exchange_all};
+pub use refusal::{CANARY, assert_is_refused, items};
 pub use rpc::{Rpc, outcome, with_token};
 pub use vigil::Vigil;
 
