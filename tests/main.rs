@@ -12,6 +12,7 @@ mod local;
 
 mod contract;
 
+mod addresses;
 mod bodies;
 mod bytes;
 mod json_shape;

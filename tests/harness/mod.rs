@@ -50,7 +50,11 @@ impl Stack {
 
     /// The same with further variables for each.
     pub async fn with(identity: &[(&str, &str)], gateway: &[(&str, &str)]) -> Self {
-        let database = Database::create().await;
+        Self::over(Database::create().await, identity, gateway).await
+    }
+
+    /// The same in front of this database.
+    pub async fn over(database: Database, identity: &[(&str, &str)], gateway: &[(&str, &str)]) -> Self {
         let identity = Process::identity(&database.url, identity);
         identity.until_serving().await;
         let gateway = Process::gateway(&identity, gateway);
