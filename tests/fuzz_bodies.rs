@@ -67,18 +67,22 @@ fn expected(pairs: &Pairs) -> Result<(String, String), (u16, Vec<String>)> {
         found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
     };
     let (grant, username, password) = (last("grant_type"), last("username"), last("password"));
+    let is_ours = |name: &str| ["grant_type", "username", "password"].contains(&name);
+    let others = || pairs.iter().filter(|(name, _)| !is_ours(name)).map(|(_, value)| value);
     let wrong = [
         ("grant_type", grant.is_some_and(|grant| grant != b"password")),
         ("username", username.is_none()),
         ("password", password.is_none()),
+        ("", others().any(|value| value.contains(&b'\0'))), // of no field that is named
     ];
     let wrong: Vec<_> = wrong.iter().filter(|(_, is)| *is).map(|(name, _)| (*name).to_owned()).collect();
     if !wrong.is_empty() {
         return Err((422, wrong));
     }
     let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).ok();
+    let is_text = others().all(|value| str::from_utf8(value).is_ok());
     match (text(username).filter(|name| !name.contains('\0')), text(password)) {
-        (Some(username), Some(password)) => Ok((username, password)),
+        (Some(username), Some(password)) if is_text => Ok((username, password)),
         _ => Err((400, vec!["LOGIN_BAD_CREDENTIALS".to_owned()])),
     }
 }
@@ -166,7 +170,9 @@ fn h30_whatever_a_login_form_holds_it_is_read_or_refused_in_the_contracts_words(
         Err((422, fields)) => {
             assert!(!fields.is_empty());
             assert!(
-                fields.iter().all(|field| ["grant_type", "username", "password"].contains(&field.as_str()))
+                fields
+                    .iter()
+                    .all(|field| ["grant_type", "username", "password", ""].contains(&field.as_str()))
             );
         }
         Err((status, code)) => {

@@ -14,6 +14,12 @@ mod local;
 mod contract;
 mod parity;
 
+mod addresses;
+mod bodies;
+mod bytes;
+mod json_shape;
+mod pollution;
+
 mod abuse;
 mod access;
 mod cookies;

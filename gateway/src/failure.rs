@@ -104,7 +104,7 @@ pub enum Failure {
     UnknownMethod(Vec<Method>),
     /// A credential is given twice, or in a disguise.
     AmbiguousCredential,
-    /// A field of a login form cannot be a credential: it is not UTF-8, or the e-mail has a NUL.
+    /// A login form cannot be a credential: it is not UTF-8, or the e-mail has a NUL.
     ImpossibleCredential,
     /// A multipart body does not say what separates its parts.
     MissingBoundary,

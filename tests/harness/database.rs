@@ -45,15 +45,21 @@ impl Database {
         self.connect().await.query(sql, parameters).await.expect("the query is right")
     }
 
-    /// All that is stored of users and sessions.
-    pub async fn contents(&self) -> Vec<String> {
-        let sql = "SELECT users::text FROM users UNION ALL SELECT sessions::text FROM sessions ORDER BY 1";
-        self.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect()
-    }
-
     /// The one number that a query answers.
     pub async fn number(&self, sql: &str) -> i64 {
         self.rows(sql, &[]).await[0].get(0)
+    }
+
+    /// Everything that it holds: each row of each table as text. What is refused changes nothing of it.
+    pub async fn contents(&self) -> Vec<String> {
+        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
+        let mut contents = Vec::new();
+        for table in self.rows(tables, &[]).await {
+            let table: String = table.get(0);
+            let rows = self.rows(&format!("SELECT t::text FROM {table} t ORDER BY 1"), &[]).await;
+            contents.extend(rows.into_iter().map(|row| format!("{table} {}", row.get::<_, String>(0))));
+        }
+        contents
     }
 }
 

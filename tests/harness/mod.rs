@@ -2,22 +2,26 @@
 
 mod database;
 mod doors;
+mod entrance;
 mod forge;
 mod fuzz;
 mod http;
 mod process;
 mod raw;
+mod refusal;
 mod rpc;
 mod vigil;
 mod wire;
 
 pub use database::{Cluster, Database};
 pub use doors::Doors;
+pub use entrance::{Entrance, multipart, urlencoded};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
+pub use refusal::{CANARY, assert_is_refused, items};
 pub use rpc::{Rpc, outcome, with_token};
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};
@@ -52,7 +56,11 @@ impl Stack {
 
     /// The same with further variables for each.
     pub async fn with(identity: &[(&str, &str)], gateway: &[(&str, &str)]) -> Self {
-        let database = Database::create().await;
+        Self::over(Database::create().await, identity, gateway).await
+    }
+
+    /// The same in front of this database.
+    pub async fn over(database: Database, identity: &[(&str, &str)], gateway: &[(&str, &str)]) -> Self {
         let identity = Process::identity(&database.url, identity);
         identity.until_serving().await;
         let gateway = Process::gateway(&identity, gateway);

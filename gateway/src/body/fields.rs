@@ -39,6 +39,7 @@ pub fn registration(object: Map<String, Value>) -> Result<Registration, Failure>
     let email = fields.required("email", Fields::email);
     let password = fields.required("password", Fields::string);
     fields.flags();
+    fields.others();
     match (email, password) {
         (Some(email), Some(password)) if fields.wrong.is_empty() => {
             Ok(Registration { email, password: password.into() })
@@ -56,6 +57,7 @@ pub fn changes(object: Map<String, Value>) -> Result<Changes, Failure> {
     let password = fields.optional("password", Fields::string);
     let email = fields.optional("email", Fields::email);
     let [is_active, is_superuser, is_verified] = fields.flags();
+    fields.others();
     if !fields.wrong.is_empty() {
         return Err(Failure::Invalid(fields.wrong));
     }
@@ -92,6 +94,13 @@ impl Fields {
         ["is_active", "is_superuser", "is_verified"].map(|name| self.optional(name, Self::flag))
     }
 
+    /// All other fields are ignored, but for what no field may hold.
+    fn others(&mut self) {
+        if self.object.iter().any(|(name, value)| name.contains('\0') || has_nul(value)) {
+            self.wrong.push(invalid::stray_nul());
+        }
+    }
+
     fn keep<T>(&mut self, result: Result<T, Item>) -> Option<T> {
         result.map_err(|item| self.wrong.push(item)).ok()
     }
@@ -109,7 +118,7 @@ impl Fields {
         let text = Self::string(name, value)?;
         match check_email(&text) {
             Ok(()) => Ok(text),
-            Err(reason) => Err(invalid::value_error(name, &reason, text.into())),
+            Err(reason) => Err(invalid::value_error(name, &reason)),
         }
     }
 
@@ -124,6 +133,16 @@ impl Fields {
             Value::String(text) => flag_of_text(text).ok_or_else(|| invalid::unknown_flag(name, &value)),
             Value::Null | Value::Array(_) | Value::Object(_) => Err(invalid::not_a_flag(name, &value)),
         }
+    }
+}
+
+/// Whether there is a NUL anywhere in a value.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -211,6 +230,17 @@ mod tests {
     fn a_password_is_taken_exactly_as_sent() {
         let body = json!({"email": "a@b.com", "password": " \u{0}\n"});
         assert_eq!(registration(object(body)).ok().unwrap().password.expose_secret(), " \u{0}\n");
+    }
+
+    #[test]
+    fn a_nul_is_legal_in_a_password_only() {
+        for field in [json!({"x\0": 1}), json!({"x": ["\0"]}), json!({"x": {"y": [{"\0": 1}]}})] {
+            let result = changes(object(field)).err().unwrap().answer().1;
+            assert_eq!(result["detail"][0]["loc"], json!(["body"]));
+        }
+        let body = json!({"password": "\0", "email": "a\0@b.com", "is_active": "\0"});
+        let expected = [("email", "value_error"), ("is_active", "bool_parsing")];
+        assert_eq!(wrong(changes(object(body))), pairs(&expected));
     }
 
     #[test]

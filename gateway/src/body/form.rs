@@ -34,6 +34,8 @@ struct Form {
     grant_type: Option<Entry>,
     username: Option<Entry>,
     password: Option<Entry>,
+    /// Names and values of the fields that are ignored, but for what no field may hold.
+    others: Vec<Vec<u8>>,
 }
 
 /// Reads a login form.
@@ -60,12 +62,15 @@ fn validate(form: Form) -> Result<Credentials, Failure> {
     }
     let username = required("username", form.username).map_err(|item| wrong.push(item));
     let password = required("password", form.password).map_err(|item| wrong.push(item));
+    if form.others.iter().any(|text| text.contains(&b'\0')) {
+        wrong.push(invalid::stray_nul());
+    }
     let (Ok(username), Ok(password), true) = (username, password, wrong.is_empty()) else {
         return Err(Failure::Invalid(wrong));
     };
     let text = |bytes| String::from_utf8(bytes).map_err(|_| Failure::ImpossibleCredential);
     let username = text(username)?;
-    if username.contains('\0') {
+    if username.contains('\0') || form.others.iter().any(|text| std::str::from_utf8(text).is_err()) {
         return Err(Failure::ImpossibleCredential);
     }
     Ok(Credentials { username, password: text(password)?.into() })
@@ -86,7 +91,12 @@ impl Form {
             b"grant_type" => self.grant_type = Some(entry),
             b"username" => self.username = Some(entry),
             b"password" => self.password = Some(entry),
-            _ => {}
+            _ => {
+                self.others.push(name.to_vec());
+                if let Entry::Text(value) = entry {
+                    self.others.push(value);
+                }
+            }
         }
     }
 }
@@ -211,11 +221,22 @@ mod tests {
         assert_eq!(kinds(form("").await), expected[1..]);
         assert_eq!(kinds(read("application/json", br#"{"username":"a"}"#).await), expected[1..]);
         assert_eq!(kinds(read("", b"username=a&password=b").await), expected[1..]);
+        let nul = form("grant_type=x&scope=%00&password=p").await;
+        assert_eq!(
+            kinds(nul),
+            ["grant_type string_pattern_mismatch", "username missing", "null value_error"]
+        );
     }
 
     #[actix_web::test]
     async fn bytes_that_cannot_be_a_credential_are_bad_credentials() {
-        for text in ["username=%ff&password=p", "username=a&password=%ff", "username=a%00&password=p"] {
+        for text in [
+            "username=%ff&password=p",
+            "username=a&password=%ff",
+            "username=a%00&password=p",
+            "username=a&password=p&scope=%ff",
+            "username=a&password=p&%ff",
+        ] {
             assert_eq!(form(text).await, Err((400, "LOGIN_BAD_CREDENTIALS".into())), "{text}");
         }
     }

@@ -1,4 +1,5 @@
-//! FastAPI's 422: what is wrong with a body, item by item. No item ever shows a password.
+//! FastAPI's 422: what is wrong with a body, item by item. No item ever shows a password, wherever it was sent: also
+//! who types it into the field of the e-mail address does not get it back.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ pub fn body(items: &[Item]) -> Value {
 #[must_use]
 pub fn refused(violations: &[Violation]) -> Option<Value> {
     let sent = violations.iter().filter(|violation| FIELDS.contains(&violation.field.as_str()));
-    let to_item = |violation: &Violation| value_error(&violation.field, &violation.description, Value::Null);
+    let to_item = |violation: &Violation| value_error(&violation.field, &violation.description);
     let items: Vec<_> = sent.map(to_item).collect();
     (!items.is_empty()).then(|| body(&items))
 }
@@ -76,12 +77,21 @@ pub fn not_a_flag(field: &str, value: &Value) -> Item {
 
 /// A field has a value that breaks a rule; for `email`, `reason` says why it is no e-mail address.
 #[must_use]
-pub fn value_error(field: &str, reason: &str, value: Value) -> Item {
+pub fn value_error(field: &str, reason: &str) -> Item {
     let message = match field {
         "email" => format!("value is not a valid email address: {reason}"),
         _ => format!("Value error, {reason}"),
     };
-    with_context(item("value_error", at(field), &message, value), json!({ "reason": reason }))
+    with_context(item("value_error", at(field), &message, Value::Null), json!({ "reason": reason }))
+}
+
+/// A NUL stands in the name or in the value of a field that is otherwise ignored. Which one is not said: a name can
+/// be anything.
+#[must_use]
+pub fn stray_nul() -> Item {
+    let reason = "a NUL is legal in a password only";
+    let message = format!("Value error, {reason}");
+    with_context(item("value_error", json!(["body"]), &message, Value::Null), json!({ "reason": reason }))
 }
 
 /// The login form asks for another kind of grant than `password`.
@@ -105,10 +115,10 @@ fn at(field: &str) -> Value {
     json!(["body", field])
 }
 
-/// The value, unless a password may stand somewhere inside it.
+/// The value, if it cannot be a password.
 fn shown(value: &Value) -> Value {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-        Value::String(_) | Value::Array(_) | Value::Object(_) => Value::Null,
+        Value::Null | Value::Bool(_) => value.clone(),
+        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => Value::Null,
     }
 }

@@ -10,7 +10,7 @@ use super::{Body, invalid};
 use crate::failure::Failure;
 
 /// How deep arrays and objects may be nested; with it the stack that reading them takes is bounded.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: usize = 127;
 
 /// The object that a body holds.
 ///

@@ -1,0 +1,239 @@
+//! The closed set of refusals: what an answer with 4xx or 5xx may say, and nothing else (contract.md, "Common").
+
+use portcullis_proto::email::EmailError as E;
+use serde_json::Value;
+
+use super::Answer;
+
+/// A password that is sent wherever a client could put one by mistake. No answer may show it, and no log: it begins
+/// with a word that [`super::Process`] looks for there.
+pub const CANARY: &str = "lancelot du Lac & fils";
+
+/// What a status says when no code of the contract says more.
+const PHRASES: [(u16, &str); 13] = [
+    (400, "Bad Request"),
+    (401, "Unauthorized"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (408, "Request Timeout"),
+    (413, "Request Entity Too Large"),
+    (414, "URI Too Long"),
+    (415, "Unsupported Media Type"),
+    (431, "Request Header Fields Too Large"),
+    (500, "Internal Server Error"),
+    (503, "Service Unavailable"),
+    (504, "Gateway Timeout"),
+];
+/// The codes of 400 that stand alone.
+const CODES: [&str; 5] = [
+    "REGISTER_USER_ALREADY_EXISTS",
+    "LOGIN_BAD_CREDENTIALS",
+    "UPDATE_USER_EMAIL_ALREADY_EXISTS",
+    "Missing boundary in multipart.",
+    "Invalid multipart data.",
+];
+/// The codes of 400 that come with a reason, and the reasons.
+const PASSWORD_CODES: [&str; 2] = ["REGISTER_INVALID_PASSWORD", "UPDATE_USER_INVALID_PASSWORD"];
+const PASSWORD_REASONS: [&str; 3] = [
+    "Password should be at least 8 characters",
+    "Password should be at most 1024 bytes",
+    "Password should not contain e-mail",
+];
+const JSON_PROBLEMS: [&str; 4] = ["Expecting value", "Duplicate name", "Nested too deeply", "Not UTF-8"];
+const FLAGS: [&str; 3] = ["is_active", "is_superuser", "is_verified"];
+/// Every header that a refusal may have. A browser's page is told a little more, and that is another test's matter.
+const HEADERS: [&str; 11] = [
+    "allow",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "retry-after",
+    "vary",
+    "www-authenticate",
+    "x-content-type-options",
+    "x-request-id",
+];
+/// Words by which a library would give itself away, in lower case.
+const WORDS: [&str; 16] = [
+    "serde",
+    "deserialize",
+    "tonic",
+    "grpc",
+    "actix",
+    "diesel",
+    "postgres",
+    "rust",
+    "panick",
+    "utf8error",
+    " line 1",
+    "column",
+    "expected value at",
+    "trailing",
+    "eof while",
+    "bcrypt",
+];
+
+/// Fails unless this is a refusal with this status, in words of the closed set. `what` was refused.
+#[track_caller]
+pub fn assert_is_refused(answer: &Answer, status: u16, what: &str) {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    let whole = format!("{what}: {answer:?}");
+    let said = format!("{answer:?}").to_lowercase();
+    assert!(!said.contains("lancelot"), "the password is shown: {whole}");
+    assert!(WORDS.iter().all(|word| !said.contains(word)), "a library speaks: {whole}");
+    for name in answer.headers.keys() {
+        assert!(HEADERS.contains(&name.as_str()), "the header {name}: {whole}");
+    }
+    let header = |name| answer.header(name);
+    assert_eq!(
+        (header("content-type"), header("cache-control")),
+        ("application/json", "no-store"),
+        "{whole}"
+    );
+    assert_eq!(header("www-authenticate") == "Bearer", answer.status == 401, "{whole}");
+    let body = answer.json();
+    assert_eq!(body.to_string(), answer.body, "it is not compact");
+    let object = body.as_object().unwrap_or_else(|| panic!("{whole}"));
+    assert_eq!(object.keys().collect::<Vec<_>>(), ["detail"], "{whole}");
+    let legal = match (answer.status, &object["detail"]) {
+        (422, Value::Array(items)) => !items.is_empty() && items.iter().all(is_legal_item),
+        (400, Value::Object(detail)) => {
+            detail.keys().eq(["code", "reason"])
+                && is_one_of(&detail["code"], &PASSWORD_CODES)
+                && is_one_of(&detail["reason"], &PASSWORD_REASONS)
+        }
+        (status, Value::String(text)) => {
+            PHRASES.contains(&(status, text)) || (status == 400 && CODES.contains(&text.as_str()))
+        }
+        _ => false,
+    };
+    assert!(legal, "{whole}");
+}
+
+/// Type and place of each item of a 422.
+pub fn items(answer: &Answer) -> Vec<String> {
+    let body = answer.json();
+    let items = body["detail"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+    let place = |item: &Value| item["loc"][1].as_str().unwrap_or("-").to_owned();
+    items.iter().map(|item| format!("{} {}", place(item), item["type"].as_str().expect("is text"))).collect()
+}
+
+fn is_one_of(value: &Value, texts: &[&str]) -> bool {
+    value.as_str().is_some_and(|text| texts.contains(&text))
+}
+
+/// Whether this is an item of a 422 that there is.
+fn is_legal_item(item: &Value) -> bool {
+    let names: Vec<_> = item.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let (kind, message) =
+        (item["type"].as_str().unwrap_or_default(), item["msg"].as_str().unwrap_or_default());
+    let context = match kind {
+        "json_invalid" => Some("error"),
+        "value_error" => Some("reason"),
+        "string_pattern_mismatch" => Some("pattern"),
+        _ => None,
+    };
+    let expected = ["type", "loc", "msg", "input"].into_iter().chain(context.map(|_| "ctx"));
+    if !names.into_iter().eq(expected) {
+        return false;
+    }
+    let said = context.map_or("", |name| match item["ctx"].as_object() {
+        Some(context) if context.len() == 1 => context[name].as_str().unwrap_or_default(),
+        _ => "",
+    });
+    let loc: Vec<_> = item["loc"].as_array().into_iter().flatten().collect();
+    let at = match loc[..] {
+        [body] if body == "body" => "",
+        [body, field] if body == "body" && field.is_u64() => "(position)",
+        [body, field] if body == "body" => field.as_str().unwrap_or("(neither)"),
+        _ => "(nowhere)",
+    };
+    let input = match &item["input"] {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Object(object) if object.is_empty() => "{}",
+        _ => "something",
+    };
+    let is_flag = FLAGS.contains(&at);
+    let shows_no_text = ["null", "bool"].contains(&input);
+    match kind {
+        "missing" => {
+            ["", "email", "username", "password"].contains(&at)
+                && message == "Field required"
+                && input == "null"
+        }
+        "model_attributes_type" => {
+            at.is_empty()
+                && message == "Input should be a valid dictionary or object to extract fields from"
+                && shows_no_text
+        }
+        "json_invalid" => {
+            at == "(position)"
+                && message == "JSON decode error"
+                && input == "{}"
+                && JSON_PROBLEMS.contains(&said)
+        }
+        "string_type" => {
+            ["email", "password", "username"].contains(&at)
+                && message == "Input should be a valid string"
+                && (input == "null" || (input == "bool" && at == "email"))
+        }
+        "bool_parsing" => {
+            is_flag
+                && message == "Input should be a valid boolean, unable to interpret input"
+                && input == "null"
+        }
+        "bool_type" => is_flag && message == "Input should be a valid boolean" && input == "null",
+        "string_pattern_mismatch" => {
+            at == "grant_type"
+                && message == "String should match pattern '^password$'"
+                && said == "^password$"
+                && input == "null"
+        }
+        "value_error" if at == "email" => {
+            message == format!("value is not a valid email address: {said}")
+                && email_errors().iter().any(|error| error == said)
+                && input == "null"
+        }
+        "value_error" => {
+            at.is_empty()
+                && said == "a NUL is legal in a password only"
+                && message == format!("Value error, {said}")
+                && input == "null"
+        }
+        _ => false,
+    }
+}
+
+/// Every reason why a text is no e-mail address.
+fn email_errors() -> [String; 23] {
+    let errors = [
+        E::InputTooLong,
+        E::LineBreak,
+        E::Unsafe,
+        E::NoAtSign,
+        E::TooLong,
+        E::LocalEmpty,
+        E::LocalQuoted,
+        E::LocalCharacters,
+        E::LocalStart,
+        E::LocalEnd,
+        E::LocalTooLong,
+        E::TwoPeriods,
+        E::DomainEmpty,
+        E::DomainLiteral,
+        E::DomainCharacters,
+        E::DomainStart,
+        E::DomainEnd,
+        E::DomainHyphen,
+        E::LabelTooLong,
+        E::DomainIdna,
+        E::NoTopLevelDomain,
+        E::TopLevelDomain,
+        E::SpecialUse,
+    ];
+    errors.map(|error| error.to_string())
+}
