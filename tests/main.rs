@@ -15,7 +15,9 @@ mod contract;
 mod addresses;
 mod bodies;
 mod bytes;
+mod injection;
 mod json_shape;
+mod passwords;
 mod pollution;
 
 mod abuse;
