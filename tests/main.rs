@@ -17,7 +17,9 @@ mod parity;
 mod addresses;
 mod bodies;
 mod bytes;
+mod injection;
 mod json_shape;
+mod passwords;
 mod pollution;
 
 mod abuse;

@@ -52,7 +52,8 @@ impl Database {
 
     /// Everything that it holds: each row of each table as text. What is refused changes nothing of it.
     pub async fn contents(&self) -> Vec<String> {
-        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
+        let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+                      WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1";
         let mut contents = Vec::new();
         for table in self.rows(tables, &[]).await {
             let table: String = table.get(0);

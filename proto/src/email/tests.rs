@@ -1,8 +1,6 @@
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
-use super::{Email, EmailError, MAX_BYTES, MAX_LOCAL_BYTES, canonical};
+use super::{Email, EmailError, MAX_BYTES, MAX_LOCAL_BYTES, canonical, domain};
 
 fn parse(input: &str) -> Result<String, EmailError> {
     Email::parse(input).map(|email| email.as_str().to_owned())
@@ -186,8 +184,9 @@ fn no_limit_is_off_by_one() {
     assert_eq!(parse(&format!("{}king@camelot.bt", " ".repeat(2034))), Err(EmailError::InputTooLong));
 }
 
+/// Each input is read a thousand times: were the work not bounded, this would not end within the limit of a test.
 #[test]
-fn a_long_input_costs_little() {
+fn h06_a_long_input_costs_little() {
     let inputs = [
         ".".repeat(10_000),
         "a".repeat(1 << 20),
@@ -199,19 +198,12 @@ fn a_long_input_costs_little() {
         format!("a@xn--{}.com", "9".repeat(240)),
     ];
     for input in inputs {
-        let best = (0..5)
-            .map(|_| {
-                let start = Instant::now();
-                assert!(parse(&input).is_err(), "{input}");
-                start.elapsed()
-            })
-            .min();
-        assert!(best < Some(Duration::from_millis(5)), "{best:?} {input}");
+        assert!((0..1000).all(|_| parse(&input).is_err()), "{input}");
     }
 }
 
 #[test]
-fn two_addresses_are_the_same_when_only_their_case_differs() {
+fn h04_two_addresses_are_the_same_when_only_their_case_differs() {
     let same = |a: &str, b: &str| Email::parse(a).unwrap() == Email::parse(b).unwrap();
     for (a, b) in [
         ("King@camelot.bt", "kING@CAMELOT.BT"),
@@ -236,7 +228,7 @@ fn two_addresses_are_the_same_when_only_their_case_differs() {
 }
 
 #[test]
-fn the_canonical_form_of_every_character_is_final() {
+fn h04_the_canonical_form_of_every_character_is_final() {
     let letters =
         (char::MIN..=char::MAX).filter(|c| !c.is_ascii() && parse(&format!("a{c}@camelot.bt")).is_ok());
     for c in letters {
@@ -279,7 +271,7 @@ proptest! {
     }
 
     #[test]
-    fn an_accepted_address_keeps_its_form_and_its_limits(text in addresses()) {
+    fn h04_an_accepted_address_keeps_its_form_and_its_limits(text in addresses()) {
         if let Ok(email) = Email::parse(&text) {
             prop_assert_eq!(parse(email.as_str()), Ok(email.as_str().to_owned()));
             prop_assert!(email.as_str().len() <= MAX_BYTES);
@@ -292,7 +284,55 @@ proptest! {
     }
 
     #[test]
-    fn the_case_of_ascii_letters_does_not_matter(text in addresses()) {
+    fn h04_the_form_that_identifies_an_address_is_the_same_address(text in addresses()) {
+        if let Ok(email) = Email::parse(&text) {
+            match Email::parse(email.canonical()) {
+                Ok(same) => prop_assert_eq!(same, email),
+                // A small letter may have more bytes than its capital.
+                Err(error) => prop_assert!(matches!(error, EmailError::TooLong | EmailError::LocalTooLong)),
+            }
+        }
+    }
+
+    #[test]
+    fn h04_the_domain_in_punycode_is_the_same_domain(text in addresses()) {
+        if let Ok(email) = Email::parse(&text) {
+            let (local, unicode) = email.as_str().split_once('@').unwrap();
+            let ascii = domain::normalise(unicode).map_err(|error| TestCaseError::fail(error.to_string()))?.ascii;
+            prop_assert!(ascii.is_ascii());
+            for ascii in [ascii.to_ascii_uppercase(), ascii] {
+                let read = parse(&format!("{local}@{ascii}"));
+                prop_assert_eq!(read.as_deref(), Ok(email.as_str()));
+            }
+        }
+    }
+
+    /// Of scripts whose letters have one capital each: not ß, ı, ſ or the two small sigmas.
+    #[test]
+    fn h04_the_case_of_letters_does_not_matter(
+        local in "[a-zà-öø-þāăąćĉċčḁἀἁα-ρτ-ωа-яѐ-џա-ֆა-ჰꭰ-ꮿ𐐨-𐑏]{1,15}",
+        domain in "[a-zà-öø-þа-яα-ρτ-ω]{1,20}\\.bt",
+    ) {
+        let lower = Email::parse(&format!("{local}@{domain}"));
+        let upper = Email::parse(&format!("{}@{}", local.to_uppercase(), domain.to_uppercase()));
+        prop_assert!(lower.is_ok());
+        prop_assert_eq!(&lower, &upper);
+        // And what is kept of the local part is its case.
+        prop_assert!(upper.is_ok_and(|upper| upper.as_str().starts_with(&local.to_uppercase())));
+    }
+
+    #[test]
+    fn what_is_around_an_address_does_not_matter(
+        text in addresses(), name in "[a-zA-Z. ]{0,10}", before in "[ \t\u{a0}]{0,3}", after in "[ \t\u{3000}]{0,3}",
+    ) {
+        if let Ok(plain) = parse(&text) {
+            prop_assert_eq!(parse(&format!("{before}{plain}{after}")), Ok(plain.clone()));
+            prop_assert_eq!(parse(&format!("{before}{name}<{after}{plain}{before}>{after}")), Ok(plain));
+        }
+    }
+
+    #[test]
+    fn h04_the_case_of_ascii_letters_does_not_matter(text in addresses()) {
         let forms = [text.to_ascii_uppercase(), text.to_ascii_lowercase(), text];
         let forms = forms.map(|text| Email::parse(&text).ok());
         prop_assert_eq!(&forms[0], &forms[1]);
