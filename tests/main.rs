@@ -53,5 +53,6 @@ mod poison;
 mod replicas;
 
 mod architecture;
+mod catalogue;
 mod errors;
 mod schema;

@@ -1,0 +1,22 @@
+//! The catalogue of threats: each entry that concerns what exists is the beginning of a test's name, so that
+//! `tests/run j04` plays the tests of entry J04.
+
+use crate::harness::repository;
+
+/// The entries that must have a test: C for cookies and CSRF, H for HTTP and gRPC, J for tokens, P for passwords.
+const ENTRIES: &str = "c01 c02 c03 c04 c05 \
+    h01 h02 h03 h04 h05 h06 h07 h08 h09 h10 h11 h14 h15 h16 h17 h18 h19 h25 h26 h27 h28 h29 h30 \
+    j01 j02 j03 j04 j05 j06 j07 j08 j09 j10 j11 j12 j13 j14 \
+    p01 p02 p04 p05 p08";
+
+#[test]
+fn every_entry_of_the_catalogue_is_the_name_of_a_test() {
+    let files = std::fs::read_dir(repository().join("tests")).unwrap().map(|entry| entry.unwrap().path());
+    let sources = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| std::fs::read_to_string(path).unwrap());
+    let sources: String = sources.collect();
+    let untested: Vec<_> =
+        ENTRIES.split_whitespace().filter(|entry| !sources.contains(&format!("fn {entry}_"))).collect();
+    assert!(untested.is_empty(), "no test is named after {untested:?}: begin its name with the entry");
+}
