@@ -1,6 +1,7 @@
 //! The catalogue of threats: each entry that concerns what exists is the beginning of a test's name, so that
 //! `tests/run j04` plays the tests of entry J04.
 
+use crate::architecture::rust_files;
 use crate::harness::repository;
 
 /// The entries that must have a test: C for cookies and CSRF, H for HTTP and gRPC, J for tokens, P for passwords.
@@ -11,12 +12,9 @@ const ENTRIES: &str = "c01 c02 c03 c04 c05 \
 
 #[test]
 fn every_entry_of_the_catalogue_is_the_name_of_a_test() {
-    let files = std::fs::read_dir(repository().join("tests")).unwrap().map(|entry| entry.unwrap().path());
-    let sources = files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .map(|path| std::fs::read_to_string(path).unwrap());
-    let sources: String = sources.collect();
-    let untested: Vec<_> =
-        ENTRIES.split_whitespace().filter(|entry| !sources.contains(&format!("fn {entry}_"))).collect();
+    let files = rust_files(&repository().join("tests"));
+    let sources: String = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let is_tested = |entry: &str| sources.contains(&format!("fn {entry}_"));
+    let untested: Vec<_> = ENTRIES.split_whitespace().filter(|entry| !is_tested(entry)).collect();
     assert!(untested.is_empty(), "no test is named after {untested:?}: begin its name with the entry");
 }

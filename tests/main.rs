@@ -7,43 +7,32 @@
 
 mod harness;
 
+// The documented flow and the contract.
 mod browser;
+mod contract;
 mod flow;
 mod local;
-
-mod contract;
 mod parity;
 
-mod addresses;
-mod bodies;
-mod bytes;
-mod injection;
-mod json_shape;
-mod passwords;
-mod pollution;
-
-mod abuse;
+// Who may do what, and what ends when.
 mod access;
 mod cookies;
 mod csrf;
 mod endings;
+mod login_race;
+mod tokens;
+
+// Bad input, over HTTP and over gRPC.
+mod abuse;
+mod fuzz;
 mod grpc;
 mod grpc_abuse;
-mod login_race;
+mod input;
 mod paths;
 mod slow;
 mod smuggling;
 
-mod token_claims;
-mod token_forms;
-mod token_keys;
-mod token_places;
-mod tokens;
-
-mod fuzz;
-mod fuzz_bodies;
-mod fuzz_tokens;
-
+// What an operator meets.
 mod command_line;
 mod configuration;
 mod logs;
@@ -52,6 +41,7 @@ mod overload;
 mod poison;
 mod replicas;
 
+// What the code promises its readers.
 mod architecture;
 mod catalogue;
 mod errors;

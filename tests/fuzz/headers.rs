@@ -1,5 +1,4 @@
-//! Each parser of ours against inputs of every kind and inputs that are nearly right: none makes it panic, and what it
-//! says is what a second reading of the rule says. The tokens have a file of their own.
+//! The parsers of the cookie, of the `Authorization` header, of ids and of e-mail addresses, and the CSRF decision.
 
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use gateway::auth::origin::{Decision, Origin, Origins};
