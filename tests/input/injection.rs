@@ -185,7 +185,9 @@ async fn h28_sql_in_any_string_is_a_string() {
     // As far as a text can stand in a legal address, it reaches the database as a parameter, and comes back as it was.
     for email in texts.iter().map(|text| address(text)) {
         let moved = attack.http.json("PATCH", "/users/me", &token, json!({"email": email})).await;
-        assert_eq!((moved.status, moved.text("email")), (200, email));
+        assert_eq!((moved.status, moved.text("email")), (200, email.clone()));
+        let taken = attack.http.register(&email, PASSWORD).await;
+        assert_eq!(taken.short(), r#"400 {"detail":"REGISTER_USER_ALREADY_EXISTS"}"#, "{email}");
     }
     assert_eq!(others().await, before);
     assert_eq!(stack.database.number("SELECT count(*) FROM users").await, 4);
