@@ -7,8 +7,10 @@ use crate::harness::{Stack, repository};
 /// What exists so far. The recovery of accounts has areas of its own.
 const AREAS: [&str; 8] =
     ["register/*", "login-*", "cookie/*", "me/*", "patch-me/*", "users-*", "logout-*", "http/*"];
-/// How many recorded cases these areas have, without the 29 that forge tokens with the reference's secret.
-const CASES: usize = 433;
+/// Routes that do not exist yet, and whose methods the area `http` tries.
+const ABSENT: [&str; 4] = ["forgot-password", "reset-password", "request-verify-token", "verify"];
+/// How many recorded cases are left, without the 29 that forge tokens with the reference's secret.
+const CASES: usize = 412;
 
 /// `N of M cases equal, K by allowance`, where the runner says it.
 fn numbers(said: &str) -> Option<[usize; 3]> {
@@ -28,6 +30,7 @@ async fn every_recorded_case_is_answered_as_fastapi_users_does_or_otherwise_on_p
         .args(["--base-url", &format!("http://127.0.0.1:{}", stack.gateway.port)])
         .args(["--make-superuser", &format!("{} {{email}}", stack.promotion())])
         .args(AREAS.iter().flat_map(|area| ["--only", area]))
+        .args(ABSENT.map(|route| format!("--leave-out=http/method/* auth/{route}")))
         .output()
         .expect("Python is there: run tests/run, which makes it ready");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -45,7 +48,7 @@ async fn every_recorded_case_is_answered_as_fastapi_users_does_or_otherwise_on_p
 #[test]
 fn every_allowance_says_which_rule_it_follows() {
     let list = std::fs::read_to_string(repository().join("tests/parity/allow.txt")).unwrap();
-    let sources = ["contract.md, ", "design.md, ", "security.md, ", "better-than-reference.txt: "];
+    let sources = ["contract.md, ", "design.md, ", "better-than-reference.txt: "];
     for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (allowed, reason) = line.split_once("  ").expect("two spaces before the reason");
         assert!(sources.iter().any(|source| reason.starts_with(source)), "no source: {line}");

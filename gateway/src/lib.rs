@@ -50,7 +50,8 @@ use identity::Identity;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept: longer than the 60 s for which common load balancers keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may leave answers unread; then the kernel ends the connection. actix-web has no timer for it.
+/// How long a client may take in nothing at all of the answers it is sent; then the kernel ends the connection. Who reads
+/// slowly is the ingress's to cut off: actix-web has no timer for either.
 #[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT_MILLIS: u32 = 8000;
 /// How many connections may wait to be accepted. The library of Rust says 128, and who comes after these is let in

@@ -84,7 +84,8 @@ pub async fn run(
     }
 }
 
-/// What every call passes: it must be gRPC, it ends in time, and no failure is told in another's words. tonic's own
+/// What every call passes: it must be gRPC, it ends in time, and no failure is told in another's words; what happens
+/// once a stream of answers has begun is not its concern. tonic's own
 /// limit of time is not used, since that answers CANCELLED.
 #[derive(Clone)]
 struct Gate<S>(S);
@@ -108,9 +109,16 @@ where
         }
         let limit = requested_timeout(request.headers()).map_or(CALL, |timeout| timeout.min(CALL));
         let call = timeout(limit, self.0.call(request));
-        Box::pin(async {
-            let Ok(response) = call.await else { return Ok(status::too_late()) };
-            response.map(status::in_words_of_ours)
+        Box::pin(async move {
+            match call.await {
+                Ok(response) => response.map(status::in_words_of_ours),
+                Err(_) => {
+                    if limit == CALL {
+                        warn!(seconds = CALL.as_secs(), "a call took longer than any may");
+                    }
+                    Ok(status::too_late())
+                }
+            }
         })
     }
 }

@@ -148,8 +148,9 @@ fn log(error: &Error) {
     match error {
         Error::Internal(cause) => error!(%cause, "{error}"),
         Error::DatabaseUnavailable(cause) => warn!(%cause, "{error}"),
-        Error::Overloaded { .. } | Error::TooLate => warn!("{error}"),
-        Error::InvalidRequest(_)
+        Error::Overloaded { .. } => warn!("{error}"),
+        Error::TooLate // the caller may have asked for the impossible; our own limit warns in server.rs
+        | Error::InvalidRequest(_)
         | Error::PasswordRefused(_)
         | Error::EmailTaken
         | Error::UserIdTaken

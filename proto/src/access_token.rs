@@ -64,8 +64,8 @@ pub struct Claims {
 struct Payload {
     #[serde(flatten)]
     claims: Claims,
-    /// From when the token is good. Ours have none; `null` is none of a foreign one.
-    #[serde(default, deserialize_with = "deserialize_some")]
+    /// From when the token is good. Ours have none; `null` is refused.
+    #[serde(default, deserialize_with = "deserialize_present")]
     nbf: Option<u64>,
     #[serde(flatten, deserialize_with = "deserialize_each_once")]
     _others: (),
@@ -139,7 +139,7 @@ fn read_header(token: &str) -> Option<Header> {
     (header.alg == ALGORITHM && header.typ == TYPE).then_some(header)
 }
 
-fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+fn deserialize_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     u64::deserialize(deserializer).map(Some)
 }
 

@@ -70,7 +70,7 @@ fn expected(pairs: &Pairs) -> Result<(String, String), (u16, Vec<String>)> {
     let is_ours = |name: &str| ["grant_type", "username", "password"].contains(&name);
     let others = || pairs.iter().filter(|(name, _)| !is_ours(name)).map(|(_, value)| value);
     let wrong = [
-        ("grant_type", grant.is_some_and(|grant| grant != b"password")),
+        ("grant_type", grant.is_some_and(|grant| grant != b"password" && str::from_utf8(&grant).is_ok())),
         ("username", username.is_none()),
         ("password", password.is_none()),
         ("", others().any(|value| value.contains(&b'\0'))), // of no field that is named
@@ -80,9 +80,12 @@ fn expected(pairs: &Pairs) -> Result<(String, String), (u16, Vec<String>)> {
         return Err((422, wrong));
     }
     let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).ok();
-    let is_text = others().all(|value| str::from_utf8(value).is_ok());
-    match (text(username).filter(|name| !name.contains('\0')), text(password)) {
-        (Some(username), Some(password)) if is_text => Ok((username, password)),
+    let mut values = pairs.iter();
+    let is_possible = values.all(|(name, value)| {
+        str::from_utf8(value).is_ok() && !(name == "username" && value.contains(&b'\0'))
+    });
+    match (text(username), text(password)) {
+        (Some(username), Some(password)) if is_possible => Ok((username, password)),
         _ => Err((400, vec!["LOGIN_BAD_CREDENTIALS".to_owned()])),
     }
 }

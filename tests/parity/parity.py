@@ -2479,7 +2479,8 @@ def _(c, o):
 def choose(args) -> list[str]:
     special = args.profile == "verified"
     return [n for n, (_fn, needs) in CASES.items() if ("verified-only" in needs) == special
-            and (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only))]
+            and (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only))
+            and not any(fnmatch.fnmatch(n, g) for g in args.leave_out)]
 
 
 def run_cases(args) -> tuple[dict, list[str], Ctx]:
@@ -2660,7 +2661,8 @@ def cmd_check(args) -> int:
             with_allowed += bool(rows)
             with_own += own
     missing = [n for n in reference if n not in cases and n not in skipped and
-               (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only))]
+               (not args.only or any(fnmatch.fnmatch(n, g) for g in args.only)) and
+               not any(fnmatch.fnmatch(n, g) for g in args.leave_out)]
     for name in missing:
         print(f"NOTE {name} is in the reference but this harness has no such case")
     needless = [row for row in allow if not row[4]]
@@ -2691,6 +2693,7 @@ def main() -> int:
     for mode in ("record", "check", "list"):
         p = sub.add_parser(mode)
         p.add_argument("--only", action="append", help="run only the cases that match this glob (repeatable)")
+        p.add_argument("--leave-out", action="append", default=[], help="run no case that matches this glob (repeatable)")
         p.add_argument("-q", "--quiet", action="store_true")
         p.add_argument("--profile", choices=("default", "verified"), default="default",
                        help="verified: the server's auth and users routers require a verified e-mail")

@@ -34,8 +34,10 @@ struct Form {
     grant_type: Option<Entry>,
     username: Option<Entry>,
     password: Option<Entry>,
-    /// Names and values of the fields that are ignored, but for what no field may hold.
-    others: Vec<Vec<u8>>,
+    /// Whether a NUL stands in a field that is otherwise ignored.
+    has_stray_nul: bool,
+    /// Whether something is not UTF-8, or a NUL stands in a user name.
+    is_impossible: bool,
 }
 
 /// Reads a login form.
@@ -57,23 +59,23 @@ fn validate(form: Form) -> Result<Credentials, Failure> {
     if let Some(Entry::Text(grant)) = &form.grant_type
         && !grant.is_empty()
         && grant != b"password"
+        && str::from_utf8(grant).is_ok()
     {
         wrong.push(invalid::unknown_grant());
     }
     let username = required("username", form.username).map_err(|item| wrong.push(item));
     let password = required("password", form.password).map_err(|item| wrong.push(item));
-    if form.others.iter().any(|text| text.contains(&b'\0')) {
+    if form.has_stray_nul {
         wrong.push(invalid::stray_nul());
     }
     let (Ok(username), Ok(password), true) = (username, password, wrong.is_empty()) else {
         return Err(Failure::Invalid(wrong));
     };
-    let text = |bytes| String::from_utf8(bytes).map_err(|_| Failure::ImpossibleCredential);
-    let username = text(username)?;
-    if username.contains('\0') || form.others.iter().any(|text| std::str::from_utf8(text).is_err()) {
+    if form.is_impossible {
         return Err(Failure::ImpossibleCredential);
     }
-    Ok(Credentials { username, password: text(password)?.into() })
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| Failure::ImpossibleCredential);
+    Ok(Credentials { username: text(username)?, password: text(password)?.into() })
 }
 
 /// The bytes of a field; an empty one counts as missing.
@@ -87,16 +89,20 @@ fn required(name: &str, entry: Option<Entry>) -> Result<Vec<u8>, Item> {
 
 impl Form {
     fn set(&mut self, name: &[u8], entry: Entry) {
+        let value = match &entry {
+            Entry::Text(value) => value.as_slice(),
+            Entry::File => &[],
+        };
+        let has_nul = name.contains(&b'\0') || value.contains(&b'\0');
+        self.is_impossible |= str::from_utf8(name).is_err() || str::from_utf8(value).is_err();
         match name {
             b"grant_type" => self.grant_type = Some(entry),
-            b"username" => self.username = Some(entry),
-            b"password" => self.password = Some(entry),
-            _ => {
-                self.others.push(name.to_vec());
-                if let Entry::Text(value) = entry {
-                    self.others.push(value);
-                }
+            b"username" => {
+                self.is_impossible |= has_nul;
+                self.username = Some(entry);
             }
+            b"password" => self.password = Some(entry),
+            _ => self.has_stray_nul |= has_nul,
         }
     }
 }

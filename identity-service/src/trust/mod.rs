@@ -95,7 +95,7 @@ pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
 }
 
 /// The private half of a stored key that is whole. Who can write to the database but does not know the key-encryption
-/// key can so not make us believe a public key of his own, or one that everybody can sign for.
+/// key cannot make us believe a public key of his own, or one that everybody can sign for.
 fn open(kek: &KeyEncryptionKey, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>> {
     let PublicKey { kid, public_key, .. } = &key.public;
     let broken = |why| Error::Internal(format!("the signing key {kid} in the database {why}").into());
