@@ -98,6 +98,7 @@ async fn h05_a_form_that_is_no_text_is_bad_credentials_and_nothing_is_hashed_for
     let mut cases = vec![
         (400, vec![("username", &b"king.arthur@camelot.bt\0"[..]), password]),
         (400, vec![("username", b"\0"), password]),
+        (400, vec![("username", b"\0"), user, password]),
         (422, vec![user, password, ("scope", b"\0")]),
         (422, vec![user, password, ("grant_type", b"password\0")]),
     ];
@@ -107,7 +108,8 @@ async fn h05_a_form_that_is_no_text_is_bad_credentials_and_nothing_is_hashed_for
         cases.push((400, vec![("username", bytes), password]));
         cases.push((400, vec![user, ("password", bytes)]));
         cases.push((400, vec![user, password, ("scope", bytes)]));
-        cases.push((422, vec![user, password, ("grant_type", bytes)]));
+        cases.push((400, vec![user, password, ("grant_type", bytes)]));
+        cases.push((400, vec![("password", bytes), user, password]));
     }
     for identity_lives in [true, false] {
         if !identity_lives {
