@@ -267,11 +267,13 @@ fn h30_whatever_a_json_body_holds_it_is_read_as_all_read_it_or_refused_at_a_byte
     let bytes = prop_oneof![8 => nearly(text, WORDS), 1 => nearly(deep, WORDS), 1 => any_bytes(40)];
     fuzz(bytes, |bytes| match read_json(&bytes) {
         Ok(object) => {
-            // But for a number that no double holds, and what another parser takes for too deep.
-            if let Ok(known) = serde_json::from_slice::<Map<_, _>>(&bytes) {
-                assert_eq!(known, object);
-            } else {
-                assert!(bytes.windows(4).any(|word| word == b"e999") || bytes.contains(&b'['));
+            match serde_json::from_slice::<Map<_, _>>(&bytes) {
+                Ok(known) => assert_eq!(known, object),
+                // Of what we read it refuses nothing but these.
+                Err(error) => {
+                    let known = ["number out of range", "recursion limit exceeded"];
+                    assert!(known.iter().any(|limit| error.to_string().starts_with(limit)), "{error}");
+                }
             }
             assert!(read_json(Value::Object(object).to_string().as_bytes()).is_ok());
         }
