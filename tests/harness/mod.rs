@@ -1,5 +1,6 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
+mod cluster;
 mod database;
 mod doors;
 mod entrance;
@@ -13,7 +14,8 @@ mod rpc;
 mod vigil;
 mod wire;
 
-pub use database::{Cluster, Database};
+pub use cluster::Cluster;
+pub use database::Database;
 pub use doors::Doors;
 pub use entrance::{Entrance, multipart, urlencoded};
 pub use forge::{Forge, claims, jws};
