@@ -34,8 +34,7 @@ struct Pause {
 
 impl Opener {
     pub(super) fn new(servers: Servers) -> Self {
-        let pause = Pause { lengths: lengths(), until: Instant::now(), cause: String::new() };
-        Self { servers, pause: Mutex::new(pause) }
+        Self { servers, pause: Mutex::new(Pause::none()) }
     }
 
     /// Opens a connection and sets up its session by these statements. Fails at once in the pause after a failure.
@@ -48,14 +47,13 @@ impl Opener {
         if Instant::now() < pause.until {
             return Err(Error::DatabaseUnavailable(pause.cause.clone().into()));
         }
+        // It counts as failed until it has succeeded: whoever waits for it may give up meanwhile.
+        pause.until = Instant::now() + pause.lengths.next().unwrap_or(LIMIT);
         let opened = timeout(LIMIT, async { set_up(self.connect().await?, setup).await }).await;
         let opened = opened.unwrap_or_else(|elapsed| Err(Error::DatabaseUnavailable(elapsed.into())));
         match &opened {
-            Ok(_) => pause.lengths = lengths(),
-            Err(error) => {
-                pause.until = Instant::now() + pause.lengths.next().unwrap_or(LIMIT);
-                pause.cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            }
+            Ok(_) => *pause = Pause::none(),
+            Err(error) => pause.cause = error.source().map_or_else(|| error.to_string(), ToString::to_string),
         }
         opened
     }
@@ -86,13 +84,17 @@ impl Opener {
     }
 }
 
-fn lengths() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(2))
-        .with_jitter()
-        .without_max_times()
-        .build()
+impl Pause {
+    /// The next connection may be tried at once. After a failure it is 100 to 200 ms, then twice that, up to 0.8 to 1.6 s.
+    fn none() -> Self {
+        let lengths = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_millis(800))
+            .with_jitter()
+            .without_max_times()
+            .build();
+        Self { lengths, until: Instant::now(), cause: "the last try has not ended".to_owned() }
+    }
 }
 
 type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;

@@ -26,8 +26,8 @@ pub(super) struct Shared {
 enum State {
     /// There is none, and none is opened before this time.
     Resting(Instant),
-    /// One is being opened; the pool serves meanwhile.
-    Opening,
+    /// One is being opened since this time; the pool serves meanwhile.
+    Opening(Instant),
     Open(Arc<AsyncPgConnection>),
 }
 
@@ -42,20 +42,25 @@ impl Shared {
         match &*state {
             State::Open(connection) => Some(Arc::clone(connection)),
             State::Resting(until) if *until <= Instant::now() => {
-                *state = State::Opening;
-                tokio::spawn(Arc::clone(self).open());
+                let now = Instant::now();
+                *state = State::Opening(now);
+                tokio::spawn(Arc::clone(self).open(now));
                 None
             }
-            State::Resting(_) | State::Opening => None,
+            State::Resting(_) | State::Opening(_) => None,
         }
     }
 
-    async fn open(self: Arc<Self>) {
+    async fn open(self: Arc<Self>, since: Instant) {
         let opened = self.opener.open(SETUP).await;
-        *self.state() = match opened {
-            Ok(connection) => State::Open(Arc::new(connection)),
-            Err(_) => State::Resting(Instant::now() + REST), // whoever uses the pool meets the cause and says it
-        };
+        let mut state = self.state();
+        // Meanwhile it may have been given up: then it leads to the server that is to be left.
+        if matches!(*state, State::Opening(current) if current == since) {
+            *state = match opened {
+                Ok(connection) => State::Open(Arc::new(connection)),
+                Err(_) => State::Resting(Instant::now() + REST), // whoever uses the pool meets the cause and says it
+            };
+        }
     }
 
     /// Gives the connection up, if it is still the one in use.
