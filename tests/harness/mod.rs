@@ -1,30 +1,40 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
+mod authority;
 mod cluster;
+mod crowd;
 mod database;
 mod doors;
 mod entrance;
 mod forge;
 mod fuzz;
 mod http;
+mod pooler;
 mod process;
 mod raw;
 mod refusal;
 mod rpc;
+mod standby;
+mod turnstile;
 mod vigil;
 mod wire;
 
+pub use authority::Authority;
 pub use cluster::Cluster;
+pub use crowd::{Ask, Crowd, Persona, Seen};
 pub use database::Database;
 pub use doors::Doors;
 pub use entrance::{Entrance, multipart, urlencoded};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
+pub use pooler::Pooler;
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use refusal::{CANARY, assert_is_refused, items};
 pub use rpc::{Rpc, outcome, with_token};
+pub use standby::Standby;
+pub use turnstile::{Turnstile, most_in_a_second};
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};
 
