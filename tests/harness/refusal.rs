@@ -177,7 +177,7 @@ fn is_legal_item(item: &Value) -> bool {
                 && JSON_PROBLEMS.contains(&said)
         }
         "string_type" => {
-            ["email", "password", "username"].contains(&at)
+            ["email", "password", "username", "grant_type"].contains(&at)
                 && message == "Input should be a valid string"
                 && (input == "null" || (input == "bool" && at == "email"))
         }
