@@ -15,7 +15,7 @@ mod wire;
 
 pub use database::{Cluster, Database};
 pub use doors::Doors;
-pub use entrance::{Entrance, multipart, urlencoded};
+pub use entrance::{Entrance, LOGINS, MULTIPART, URLENCODED, multipart, urlencoded};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
