@@ -17,9 +17,7 @@ fn play(stack: &Stack, name: &str, request: &str) -> Vec<RawAnswer> {
     let answers = exchange(stack.gateway.port, bytes).answers();
     assert!(!answers.is_empty(), "{name}: no answer");
     for answer in &answers {
-        // What actix-web refuses before it is a request has no body, and so no words of a library either.
-        let is_early = answer.status == 400 && answer.body.is_empty();
-        if answer.status >= 400 && !is_early {
+        if answer.status >= 400 && !answer.is_early() {
             answer.assert_is_ours();
         }
     }
