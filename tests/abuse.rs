@@ -212,6 +212,7 @@ async fn h18_a_compressed_body_is_refused_unread_whatever_its_coding_is_called()
 #[tokio::test]
 async fn h19_no_other_protocol_is_spoken() {
     let stack = Stack::start().await;
+    let vigil = Vigil::begin(&stack).await;
     let get = |headers: &str| format!("GET /users/me HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
     let h2c = "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
     let websocket = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
@@ -258,7 +259,7 @@ async fn h19_no_other_protocol_is_spoken() {
             "{exchange:?}"
         );
     });
-    assert_eq!(stack.http().bare("GET", "/health/ready", "").await.status, 200);
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
