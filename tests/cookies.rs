@@ -301,7 +301,8 @@ async fn c04_that_the_replaced_session_cannot_be_ended_does_not_undo_the_login()
     let login =
         log_in_with(&stack.http(), "/auth/cookie/login", PASSWORD, &[("cookie", &as_cookie(&old))]).await;
     assert_eq!(login.status, 204);
-    assert!(login.took < Duration::from_secs(5), "{:?}", login.took);
+    // Far more than it takes, and less than its client waits (security.md, section 8.1, rule 4).
+    assert!(login.took < Duration::from_secs(10), "{:?}", login.took);
     lock.rollback().await.unwrap();
     assert!(works(&stack, cookie(&login).0).await && works(&stack, &old).await);
     let log = stack.gateway.log();
