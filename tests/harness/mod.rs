@@ -15,13 +15,13 @@ mod wire;
 
 pub use database::{Cluster, Database};
 pub use doors::Doors;
-pub use entrance::{Entrance, multipart, urlencoded};
+pub use entrance::{Entrance, LOGINS, MULTIPART, URLENCODED, multipart, urlencoded};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
-pub use refusal::{CANARY, assert_is_refused, items};
+pub use refusal::{CANARY, assert_is_refused, bad_addresses, items};
 pub use rpc::{Rpc, outcome, with_token};
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};
