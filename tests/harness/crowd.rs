@@ -34,7 +34,9 @@ impl Ask {
         match self {
             Self::Forged => Duration::ZERO,
             Self::Me | Self::Change => Duration::from_secs(2),
-            Self::LogIn | Self::Register => Duration::from_secs(5),
+            Self::LogIn => Duration::from_secs(5),
+            // Its answer is asked for a second time when it was lost, as long as its client may wait.
+            Self::Register => Duration::from_secs(8),
         }
     }
 

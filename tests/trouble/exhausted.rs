@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ask, Cluster, Database, Http, Persona, Seen, Stack, rounds};
+use crate::harness::{Ask, Cluster, Database, Http, Persona, Process, Seen, Stack, Turnstile, rounds};
 
 use super::{EMAIL, POOL, persona, tally, until_well};
 
@@ -66,6 +66,17 @@ async fn ask_together(clients: &[Http], persona: &Persona, ask: Ask) -> Vec<Seen
     seen
 }
 
+/// Opens all connections of the pool: what opens one after the other would not be held at the same time.
+async fn open_the_pool(scene: &Scene) {
+    let started = Instant::now();
+    let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'identity-service'";
+    while scene.stack.database.number(ours).await <= POOL {
+        assert!(started.elapsed() < Duration::from_secs(20), "the pool is never full");
+        let clients: Vec<_> = (0..3 * POOL).map(|_| scene.http()).collect();
+        ask_together(&clients, &scene.persona, Ask::Change).await;
+    }
+}
+
 /// How many of the service's transactions wait for a lock.
 async fn waiting(client: &tokio_postgres::Client) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -74,6 +85,7 @@ async fn waiting(client: &tokio_postgres::Client) -> i64 {
 
 /// Holds so many connections of the pool by a locked row, and sends the crowd.
 async fn play(scene: &Scene, clients: &[Http]) -> Round {
+    open_the_pool(scene).await;
     let (database, gateway) = (&scene.stack.database, &scene.stack.gateway);
     let (blocker, observer) = (database.connect().await, database.connect().await);
     blocker.batch_execute("BEGIN").await.unwrap();
@@ -159,6 +171,41 @@ async fn f12_who_finds_every_connection_busy_is_refused_after_half_a_second_and_
         assert!(round.recovery <= Duration::from_secs(1), "well only {:?} after the release", round.recovery);
     }
     assert_eq!(deadlocks(&scene.stack.database).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f12_a_transaction_that_its_deadline_cuts_off_is_ended_with_its_locks() {
+    let (cluster, url) = Cluster::start();
+    let database = Database::create_in(&url, "").await;
+    let turnstile = Turnstile::before(cluster.port()).await;
+    let through = database.url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", turnstile.port));
+    let identity = Process::identity(&through, &[]);
+    identity.until_serving().await;
+    let gateway = Process::gateway(&identity, &[]);
+    gateway.until_ready().await;
+    let stack = Stack { gateway, identity, database };
+    let scene = Scene { persona: persona(&stack).await, stack, _cluster: cluster };
+    // Among as many others nobody would take this connection for a while, and find out.
+    open_the_pool(&scene).await;
+    let open = "SELECT count(*) FROM pg_stat_activity
+                WHERE application_name = 'identity-service' AND state LIKE 'idle in transaction%'";
+    let observer = scene.stack.database.connect().await;
+    let is_open = async || observer.query_one(open, &[]).await.unwrap().get::<_, i64>(0) > 0;
+    let blocker = scene.stack.database.connect().await;
+    blocker.batch_execute("BEGIN").await.unwrap();
+    blocker.query("SELECT FROM users WHERE email_canonical = $1 FOR UPDATE", &[&EMAIL]).await.unwrap();
+    let (http, asking) = (scene.http(), scene.persona.clone());
+    let asked = tokio::spawn(async move { asking.ask(&http, Ask::Change).await });
+    let waits = async || waiting(&observer).await == 1;
+    scene.stack.gateway.until("waiting for a lock", Duration::from_secs(1), waits).await;
+    // It gets the lock, and never hears of it.
+    turnstile.hold(true);
+    blocker.batch_execute("ROLLBACK").await.unwrap();
+    let seen = asked.await.unwrap();
+    assert!([503, 504].contains(&seen.status) && seen.took > Duration::from_secs(1), "{seen:?}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!is_open().await, "half a second after the answer the transaction is still open");
+    turnstile.hold(false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -60,6 +60,15 @@ async fn watch(client: &Client, end: Instant) -> Watched {
     watched
 }
 
+/// What a request may be answered meanwhile. A read is tried once more elsewhere, which its time may end.
+fn is_honest(seen: &Seen) -> bool {
+    match seen.ask {
+        Ask::Forged => seen.status == 401,
+        Ask::Me => [503, 504].contains(&seen.status),
+        Ask::Change | Ask::LogIn | Ask::Register => seen.status == 503,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f15_a_locked_table_ends_each_wait_after_a_second_and_all_is_normal_a_second_after_it() {
     let scene = Scene::set().await;
@@ -80,8 +89,7 @@ async fn f15_a_locked_table_ends_each_wait_after_a_second_and_all_is_normal_a_se
     let during: Vec<Seen> = seen.iter().filter(|seen| seen.is_within(from, to)).cloned().collect();
     let slowest = during.iter().map(|seen| seen.took).max().unwrap();
     println!("{}: slowest {slowest:?}, well after {well:?}, {watched:?}", tally(&during));
-    let untrue = |seen: &&Seen| seen.status != if seen.ask.needs_the_database() { 503 } else { 401 };
-    let untrue: Vec<_> = during.iter().filter(untrue).collect();
+    let untrue: Vec<_> = during.iter().filter(|seen| !is_honest(seen)).collect();
     assert!(untrue.is_empty(), "{} of {}: {untrue:#?}", untrue.len(), during.len());
     assert!(watched.longest > 0.5 && watched.longest <= LOCK, "{watched:?}");
     assert!(watched.connections <= CONNECTIONS, "{watched:?}");
