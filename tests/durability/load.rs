@@ -1,7 +1,7 @@
 //! Clients who register one user after the other, and remember every answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,37 +26,49 @@ pub struct Record {
 
 /// Clients at work, in a thread of their own: who breaks things meanwhile may block.
 pub struct Load {
-    over: Arc<AtomicBool>,
+    state: Arc<State>,
     thread: JoinHandle<Vec<Record>>,
+}
+
+/// What the clients look at, and count.
+#[derive(Default)]
+struct State {
+    is_over: AtomicBool,
+    acked: AtomicUsize,
 }
 
 impl Load {
     /// [`CLIENTS`] clients begin, each at one of the gateways.
     pub fn begin(fleet: &Fleet) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let (gateways, until) = (fleet.clients(), Arc::clone(&over));
+        let state = Arc::new(State::default());
+        let (gateways, shared) = (fleet.clients(), Arc::clone(&state));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let one = |number: usize| {
                 let gateway = number % gateways.len();
-                work(gateway, &gateways[gateway], &until)
+                work(gateway, &gateways[gateway], &shared)
             };
             let all = runtime.expect("a runtime").block_on(join_all((0..CLIENTS).map(one)));
             all.into_iter().flatten().collect()
         });
-        Self { over, thread }
+        Self { state, thread }
+    }
+
+    /// How many registrations have been acknowledged so far.
+    pub fn acked(&self) -> usize {
+        self.state.acked.load(Ordering::Relaxed)
     }
 
     /// Lets everyone finish what he has begun.
     pub fn end(self) -> Vec<Record> {
-        self.over.store(true, Ordering::Relaxed);
+        self.state.is_over.store(true, Ordering::Relaxed);
         self.thread.join().expect("no client fails")
     }
 }
 
-async fn work(gateway: usize, http: &Http, over: &AtomicBool) -> Vec<Record> {
+async fn work(gateway: usize, http: &Http, state: &State) -> Vec<Record> {
     let mut records = Vec::new();
-    while !over.load(Ordering::Relaxed) {
+    while !state.is_over.load(Ordering::Relaxed) {
         let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
         let started = Instant::now();
         let body = serde_json::json!({"email": email, "password": PASSWORD});
@@ -64,8 +76,9 @@ async fn work(gateway: usize, http: &Http, over: &AtomicBool) -> Vec<Record> {
         let status = answer.as_ref().map(|answer| answer.status);
         let acked = answer.filter(|answer| answer.status == 201);
         let acked = acked.map(|answer| Acked { id: answer.text("id"), email });
-        if acked.is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        match acked {
+            Some(_) => drop(state.acked.fetch_add(1, Ordering::Relaxed)),
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
         }
         records.push(Record { gateway, status, acked, started, ended: Instant::now() });
     }

@@ -174,7 +174,7 @@ async fn fleet() -> (Fleet, Vec<Http>, String) {
 async fn f07_of_24_clients_who_want_one_address_one_gets_it_and_all_are_told_one_story() {
     let (fleet, gateways, superuser) = fleet().await;
     let (mut periods, mut unknown) = (0, 0);
-    for number in 0..rounds(8, 500) {
+    for number in 0..rounds(6, 500) {
         let (round, deletes) = (Round::new(&gateways, &superuser), number % 2 == 1);
         round.all(deletes).await;
         assert!(is_linearizable(&round.events()), "{:#?}", round.events());
