@@ -14,7 +14,7 @@ use super::{random, random_time};
 use crate::harness::{Acked, Fleet, Http, Link, PASSWORD, Plan, Rpc, rounds, with_token};
 
 /// How many clients are there at once.
-const CLIENTS: usize = 32;
+const CLIENTS: usize = 16;
 /// The longest that one stays.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// One hash at a time: a permit that is not given back would be the end.
@@ -55,13 +55,15 @@ impl<'a> Storm<'a> {
                 _ => self.request(&self.http[random(self.http.len())]).await,
             }
         };
-        let answered = tokio::time::timeout(random_time(PATIENCE), answered).await;
+        // One of many is patient: what he was told must be so.
+        let patience = if random(20) == 0 { Duration::from_secs(20) } else { random_time(PATIENCE) };
+        let answered = tokio::time::timeout(patience, answered).await;
         self.hung_up.fetch_add(usize::from(answered.is_err()), Ordering::Relaxed);
     }
 
     async fn request(&self, http: &Http) {
         let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
-        match random(6) {
+        match random(12) {
             0 => {
                 let answer = http.register(&email, PASSWORD).await;
                 if answer.status == 201 {
@@ -69,7 +71,7 @@ impl<'a> Storm<'a> {
                 }
             }
             1 => drop(http.log_in(&self.email, PASSWORD).await),
-            2 | 3 => {
+            2..6 => {
                 drop(http.json("PATCH", "/users/me", &self.token, json!({"email": self.spelling()})).await)
             }
             _ => drop(http.bare("GET", "/users/me", &self.token).await),
@@ -78,7 +80,7 @@ impl<'a> Storm<'a> {
 
     async fn call(&self, rpc: &mut Rpc) {
         let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
-        match random(6) {
+        match random(12) {
             0 => {
                 let user_id = uuid::Uuid::now_v7().to_string();
                 let message =
@@ -92,7 +94,7 @@ impl<'a> Storm<'a> {
                     CreateSessionRequest { email: self.email.clone(), password: PASSWORD.to_owned() };
                 drop(rpc.sessions.create_session(message).await);
             }
-            2 | 3 => {
+            2..6 => {
                 let user = User { email: self.spelling(), ..User::default() };
                 let update_mask = Some(prost_types::FieldMask { paths: vec!["email".to_owned()] });
                 let message =

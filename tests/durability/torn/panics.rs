@@ -3,7 +3,7 @@
 use diesel_async::RunQueryDsl as _;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use identity_service::database::Database as Pool;
+use identity_service::database::{Database as Pool, parse_url};
 use identity_service::error::Error;
 
 use crate::harness::{Database, rounds};
@@ -13,7 +13,7 @@ const WRITE: &str = "INSERT INTO written VALUES (1)";
 async fn pool() -> (Database, Pool) {
     let database = Database::create().await;
     database.connect().await.batch_execute("CREATE TABLE written (number integer)").await.unwrap();
-    let pool = Pool::new(database.url.parse().expect("is a URL"), 2);
+    let pool = Pool::new(parse_url(&database.url).expect("is a URL"), 2);
     (database, pool)
 }
 
