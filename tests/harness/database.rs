@@ -1,12 +1,7 @@
-//! Databases: a fresh one for each test in the cluster that `tests/run` started, or a whole cluster for a test that
-//! breaks it.
-
-use std::process::Command;
+//! Databases: a fresh one for each test.
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
-
-use super::repository;
 
 /// A database that is dropped when the test ends.
 pub struct Database {
@@ -85,47 +80,4 @@ async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the database is there");
     tokio::spawn(connection);
     client
-}
-
-/// A Postgres that a test may break.
-pub struct Cluster {
-    folder: tempfile::TempDir,
-}
-
-impl Cluster {
-    /// A new cluster; its URL.
-    pub fn start() -> (Self, String) {
-        let cluster = Self { folder: tempfile::tempdir().expect("a temporary folder") };
-        let url = cluster.run(&["start"]);
-        (cluster, url)
-    }
-
-    /// Starts it again, on the same port.
-    pub fn restart(&self) {
-        self.run(&["start"]);
-    }
-
-    /// Ends it as a crash would.
-    pub fn crash(&self) {
-        self.run(&["stop", "immediate"]);
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let (verb, rest) = arguments.split_first().expect("there is a verb");
-        let output = Command::new(repository().join("deploy/local/postgres"))
-            .arg(verb)
-            .arg(self.folder.path())
-            .args(rest)
-            .output()
-            .expect("the script runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let said = String::from_utf8(output.stdout).expect("is UTF-8");
-        said.lines().last().unwrap_or_default().to_owned()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.crash();
-    }
 }

@@ -1,11 +1,14 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
+mod cluster;
 mod database;
 mod doors;
 mod entrance;
+mod fleet;
 mod forge;
 mod fuzz;
 mod http;
+mod link;
 mod process;
 mod raw;
 mod refusal;
@@ -13,12 +16,15 @@ mod rpc;
 mod vigil;
 mod wire;
 
-pub use database::{Cluster, Database};
+pub use cluster::Cluster;
+pub use database::Database;
 pub use doors::Doors;
 pub use entrance::{Entrance, LOGINS, MULTIPART, URLENCODED, multipart, urlencoded};
+pub use fleet::{Acked, Fleet, Plan, port_of, scan, with_port};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
+pub use link::{Link, Verdict};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use refusal::{CANARY, assert_is_refused, bad_addresses, items};
