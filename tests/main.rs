@@ -35,6 +35,7 @@ mod smuggling;
 // What an operator meets.
 mod command_line;
 mod configuration;
+mod load;
 mod logs;
 mod outage;
 mod overload;
