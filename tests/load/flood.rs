@@ -162,7 +162,7 @@ fn naive_server() -> u16 {
 #[tokio::test]
 async fn f27_control_a_server_that_hashes_where_it_answers_is_found_out() {
     let scene = Scene::at(naive_server(), "", Vec::new);
-    let figures = scene.flood(Duration::from_secs(4)).await;
+    let figures = scene.flood(Duration::from_secs(2)).await;
     let complaints = figures.complaints();
     for about in ["reads: ", "refusals: there are none", "after: "] {
         let said = complaints.iter().any(|complaint| complaint.starts_with(about));
