@@ -33,6 +33,9 @@ mod paths;
 mod slow;
 mod smuggling;
 
+// What breaks.
+mod durability;
+
 // What an operator meets.
 mod command_line;
 mod configuration;

@@ -2,17 +2,22 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
 /// A client that keeps its connections, as many as it needs at once. It understands what the gateway answers, and
 /// nothing more: a body has a Content-Length. A connection that the gateway closed while it was idle is no failure:
-/// the request goes over another, as with every client that keeps connections.
+/// the request goes over another, as with every client that keeps connections. One that is closed while its request is
+/// being worked at is a failure.
 #[derive(Clone)]
 pub struct Client {
     ports: Arc<[u16]>,
     idle: Arc<Mutex<Vec<TcpStream>>>,
 }
+
+/// Within which time a connection that was closed when a request was on its way to it says so.
+const CROSSING: Duration = Duration::from_millis(20);
 
 /// An answer.
 #[derive(Debug)]
@@ -23,17 +28,17 @@ pub struct Heard {
     pub body: String,
 }
 
-/// A request as its bytes: with a bearer token (none if empty), and a form if there is one.
-pub fn request(method: &str, path: &str, token: &str, form: Option<&str>) -> Arc<[u8]> {
+/// A request as its bytes: with a bearer token (none if empty), and a body, which is JSON or a form (none if empty).
+pub fn request(method: &str, path: &str, token: &str, body: &str) -> Arc<[u8]> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
     if !token.is_empty() {
         text += &format!("Authorization: Bearer {token}\r\n");
     }
-    if let Some(form) = form {
-        let (kind, length) = ("application/x-www-form-urlencoded", form.len());
-        text += &format!("Content-Type: {kind}\r\nContent-Length: {length}\r\n");
+    if !body.is_empty() {
+        let kind = if body.starts_with('{') { "json" } else { "x-www-form-urlencoded" };
+        text += &format!("Content-Type: application/{kind}\r\nContent-Length: {}\r\n", body.len());
     }
-    Arc::from((text + "\r\n" + form.unwrap_or_default()).into_bytes())
+    Arc::from((text + "\r\n" + body).into_bytes())
 }
 
 impl Client {
@@ -45,10 +50,9 @@ impl Client {
     /// Sends a request and reads its answer.
     pub async fn send(&self, request: &[u8]) -> io::Result<Heard> {
         while let Some(mut stream) = self.idle_connection() {
-            let mut read = Vec::new();
+            let (started, mut read) = (Instant::now(), Vec::new());
             match exchange(&mut stream, request, &mut read).await {
-                // Closed while it was idle, and not seen until now.
-                Err(_) if read.is_empty() => {}
+                Err(_) if read.is_empty() && started.elapsed() < CROSSING => {}
                 outcome => return self.keep(stream, outcome),
             }
         }

@@ -10,11 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::flood_verdict::{Calm, Figures};
-use crate::harness::{
-    Client, PASSWORD, Spinners, Stack, offer, percentile, rate, repeat, request, rounds, urlencoded,
-};
+use super::traffic::{EMAIL, Traffic};
+use crate::harness::{PASSWORD, Spinners, Stack, offer, percentile, rate, repeat, rounds};
 
-const EMAIL: &str = "king.arthur@camelot.bt";
 /// How many reads there are a second.
 const READS: f64 = 50.0;
 /// How many times what can be done is asked for.
@@ -28,32 +26,21 @@ const READ: Duration = Duration::from_millis(100);
 
 /// What is flooded.
 struct Scene<M> {
-    client: Client,
-    login: [Arc<[u8]>; 1],
-    read: [Arc<[u8]>; 1],
+    traffic: Traffic,
     /// How many bytes each process uses.
     memory: M,
 }
 
 impl<M: Fn() -> Vec<u64> + Clone + Send + 'static> Scene<M> {
-    fn at(port: u16, token: &str, memory: M) -> Self {
-        let fields = [("username", EMAIL.as_bytes()), ("password", PASSWORD.as_bytes())];
-        Self {
-            client: Client::new(&[port]),
-            login: [request("POST", "/auth/jwt/login", "", Some(&urlencoded(&fields)))],
-            read: [request("GET", "/users/me", token, None)],
-            memory,
-        }
-    }
-
     async fn capacity(&self, lasting: Duration) -> f64 {
-        rate(&repeat(&self.client, &self.login, CLIENTS, lasting).await, 200, lasting)
+        rate(&repeat(&self.traffic.client, &self.traffic.login, CLIENTS, lasting).await, 200, lasting)
     }
 
     async fn calm(&self) -> Calm {
         let lasting = rounds(Duration::from_millis(1500), Duration::from_secs(5));
-        let reads = offer(&self.client, &self.read, READS, lasting);
-        let (reads, logins) = tokio::join!(reads, repeat(&self.client, &self.login, 1, lasting));
+        let reads = offer(&self.traffic.client, &self.traffic.read, READS, lasting);
+        let (reads, logins) =
+            tokio::join!(reads, repeat(&self.traffic.client, &self.traffic.login, 1, lasting));
         Calm { reads, logins }
     }
 
@@ -61,7 +48,7 @@ impl<M: Fn() -> Vec<u64> + Clone + Send + 'static> Scene<M> {
     async fn read_bound(&self) -> Duration {
         let _spinners = Spinners::start(std::thread::available_parallelism().expect("is known").get());
         let lasting = rounds(Duration::from_secs(2), Duration::from_secs(20));
-        let beside = offer(&self.client, &self.read, READS, lasting).await;
+        let beside = offer(&self.traffic.client, &self.traffic.read, READS, lasting).await;
         READ.max(2 * percentile(99, &beside))
     }
 
@@ -77,8 +64,8 @@ impl<M: Fn() -> Vec<u64> + Clone + Send + 'static> Scene<M> {
             self.calm().await
         };
         let (logins, reads, after) = tokio::join!(
-            offer(&self.client, &self.login, EXCESS * capacity, lasting),
-            offer(&self.client, &self.read, READS, lasting),
+            offer(&self.traffic.client, &self.traffic.login, EXCESS * capacity, lasting),
+            offer(&self.traffic.client, &self.traffic.read, READS, lasting),
             after,
         );
         let growth = watch.end();
@@ -124,7 +111,7 @@ async fn f27_a_flood_of_logins_costs_nobody_else_anything() {
     let (_, token) = stack.user(EMAIL).await;
     let processes = Arc::clone(&stack);
     let memory = move || vec![processes.gateway.memory(), processes.identity.memory()];
-    let scene = Scene::at(stack.gateway.port, &token, memory);
+    let scene = Scene { traffic: Traffic::to(&[stack.gateway.port], &token), memory };
     let figures = scene.flood(rounds(Duration::from_secs(8), Duration::from_secs(60))).await;
     println!("{}", figures.summary());
     let complaints = figures.complaints();
@@ -161,7 +148,7 @@ fn naive_server() -> u16 {
 
 #[tokio::test]
 async fn f27_control_a_server_that_hashes_where_it_answers_is_found_out() {
-    let scene = Scene::at(naive_server(), "", Vec::new);
+    let scene = Scene { traffic: Traffic::to(&[naive_server()], ""), memory: Vec::new };
     let figures = scene.flood(Duration::from_secs(2)).await;
     let complaints = figures.complaints();
     for about in ["reads: ", "refusals: there are none", "after: "] {

@@ -49,7 +49,7 @@ async fn measure(stack: &Stack, kinds: &[Kind], count: usize) -> Vec<Vec<Duratio
         .iter()
         .map(|kind| {
             let fields = [("username", kind.email.as_bytes()), ("password", kind.password.as_bytes())];
-            request("POST", "/auth/jwt/login", "", Some(&urlencoded(&fields)))
+            request("POST", "/auth/jwt/login", "", &urlencoded(&fields))
         })
         .collect();
     let mut times = vec![Vec::new(); kinds.len()];
