@@ -162,7 +162,8 @@ async fn idle_in_transaction(database: &Database) -> Vec<String> {
 /// A gateway in front of identity-services at these ports.
 fn gateway_to(ports: &[u16], variables: &[(&str, &str)]) -> Process {
     let urls: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
-    let all = [&[("IDENTITY_SERVICE_URL", urls.join(",").as_str())], variables].concat();
+    let urls = urls.join(",");
+    let all = [&[("IDENTITY_SERVICE_URL", urls.as_str())], variables].concat();
     Process::gateway_to(ports[0], &all)
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::traffic::{EMAIL, Traffic};
-use crate::harness::{Fleet, Http, PASSWORD, Plan, Process, Sample, offer, repeat, rounds};
+use super::traffic::Traffic;
+use crate::harness::{Fleet, Plan, Process, Sample, offer, repeat, rounds};
 
 /// How long there are requests in a round, and when in it a process is asked to stop.
 const ROUND: Duration = Duration::from_secs(5);
@@ -25,14 +25,12 @@ enum End {
     Killed,
 }
 
-/// A fleet, and a user who is known to it.
+/// A fleet, and users who are known to it.
 async fn fleet(identities: usize, gateways: usize) -> (Fleet, Traffic) {
     let fleet = Fleet::start(Plan { identities, gateways, ..Plan::default() }).await;
-    let http = Http::new(fleet.gateways[0].port);
-    assert_eq!(http.register(EMAIL, PASSWORD).await.status, 201);
-    let token = http.token(EMAIL, PASSWORD).await;
     let ports: Vec<_> = fleet.gateways.iter().map(|gateway| gateway.port).collect();
-    (fleet, Traffic::to(&ports, &token))
+    let traffic = Traffic::to(&ports).await;
+    (fleet, traffic)
 }
 
 /// Ends a process while there are requests of all kinds, and starts it again. The requests that failed.

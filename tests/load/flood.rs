@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::flood_verdict::{Calm, Figures};
-use super::traffic::{EMAIL, Traffic};
+use super::traffic::Traffic;
 use crate::harness::{PASSWORD, Spinners, Stack, offer, percentile, rate, repeat, rounds};
 
 /// How many reads there are a second.
@@ -108,10 +108,9 @@ impl Watch {
 #[tokio::test]
 async fn f27_a_flood_of_logins_costs_nobody_else_anything() {
     let stack = Arc::new(Stack::with(&[("BCRYPT_COST", rounds("10", "12"))], &[]).await);
-    let (_, token) = stack.user(EMAIL).await;
     let processes = Arc::clone(&stack);
     let memory = move || vec![processes.gateway.memory(), processes.identity.memory()];
-    let scene = Scene { traffic: Traffic::to(&[stack.gateway.port], &token), memory };
+    let scene = Scene { traffic: Traffic::to(&[stack.gateway.port]).await, memory };
     let figures = scene.flood(rounds(Duration::from_secs(8), Duration::from_secs(60))).await;
     println!("{}", figures.summary());
     let complaints = figures.complaints();
@@ -148,7 +147,7 @@ fn naive_server() -> u16 {
 
 #[tokio::test]
 async fn f27_control_a_server_that_hashes_where_it_answers_is_found_out() {
-    let scene = Scene { traffic: Traffic::to(&[naive_server()], ""), memory: Vec::new };
+    let scene = Scene { traffic: Traffic::with(&[naive_server()], ""), memory: Vec::new };
     let figures = scene.flood(Duration::from_secs(2)).await;
     let complaints = figures.complaints();
     for about in ["reads: ", "refusals: there are none", "after: "] {

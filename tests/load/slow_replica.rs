@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::traffic::{EMAIL, Traffic};
-use crate::harness::{Fleet, Http, PASSWORD, Plan, Sample, offer, percentile, repeat, rounds};
+use super::traffic::Traffic;
+use crate::harness::{Fleet, Plan, Sample, offer, percentile, repeat, rounds};
 
 /// How many reads there are a second, and how many clients log in.
 const READS: f64 = 50.0;
@@ -58,14 +58,12 @@ impl Seen {
     }
 }
 
-/// Three replicas behind a gateway, each over a link, and a user; or so many.
+/// Three replicas behind a gateway, each over a link, and users; or so many.
 async fn fleet(identities: usize) -> (Fleet, Traffic) {
     let plan = Plan { identities, gateways: 1, grpc_links: true, ..Plan::default() };
     let fleet = Fleet::start(plan).await;
-    let port = fleet.gateways[0].port;
-    assert_eq!(Http::new(port).register(EMAIL, PASSWORD).await.status, 201);
-    let token = Http::new(port).token(EMAIL, PASSWORD).await;
-    (fleet, Traffic::to(&[port], &token))
+    let traffic = Traffic::to(&[fleet.gateways[0].port]).await;
+    (fleet, traffic)
 }
 
 /// Does something after [`LEAD`], while clients read and log in, and undoes it after `lasting`.
