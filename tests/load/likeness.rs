@@ -88,7 +88,7 @@ fn drawn(count: usize, shift: f64) -> Vec<Duration> {
 
 #[test]
 fn t_control_the_judge_tells_what_differs_and_nothing_else() {
-    let count = rounds(60, 400);
+    let count = rounds(40, 400);
     let share_told = |shift| {
         let told = |_: &usize| !Likeness::of(&drawn(count, 0.0), &drawn(count, shift)).is_indistinguishable();
         (0..200).filter(told).count() as f64 / 200.0

@@ -88,7 +88,7 @@ async fn t_an_unknown_and_an_inactive_user_take_as_long_as_a_wrong_password() {
     let stack = Stack::start().await;
     let wrong = Kind::wrong_password(&stack).await;
     let inactive = Kind::of_row(&stack, "an inactive user", "is_active = false", PASSWORD).await;
-    assert_alike(&stack, &[wrong, Kind::unknown(), inactive], rounds(60, 400)).await;
+    assert_alike(&stack, &[wrong, Kind::unknown(), inactive], rounds(40, 400)).await;
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn t_a_hash_that_is_too_dear_to_compute_takes_as_long_as_a_wrong_password(
         Kind::of_hash(&stack, "a hash of cost 15", &good.replace("$10$", "$15$")).await,
         Kind::of_hash(&stack, "a hash of cost 31", &good.replace("$10$", "$31$")).await,
     ];
-    assert_alike(&stack, &kinds, rounds(60, 400)).await;
+    assert_alike(&stack, &kinds, rounds(40, 400)).await;
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn t_a_hash_of_a_lower_cost_takes_as_long_as_a_wrong_password_and_as_an_un
         Kind::unknown(),
         Kind::of_hash(&stack, "a hash of cost 10", &bcrypt::hash("nobody's", 10).unwrap()).await,
     ];
-    assert_alike(&stack, &kinds, rounds(40, 400)).await;
+    assert_alike(&stack, &kinds, rounds(30, 400)).await;
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn t_control_a_login_that_is_answered_without_a_hash_is_told_from_a_wrong_
     let stack = Stack::start().await;
     let none = Kind { name: "no address", email: "camelot.bt".to_owned(), password: PASSWORD };
     let kinds = [Kind::wrong_password(&stack).await, none];
-    let times = measure(&stack, &kinds, rounds(60, 400)).await;
+    let times = measure(&stack, &kinds, rounds(40, 400)).await;
     let likeness = Likeness::of(&times[0], &times[1]);
     assert!(!likeness.is_indistinguishable(), "{likeness:?}");
 }
