@@ -39,6 +39,7 @@ mod durability;
 // What an operator meets.
 mod command_line;
 mod configuration;
+mod load;
 mod logs;
 mod outage;
 mod overload;

@@ -1,5 +1,6 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
+mod client;
 mod cluster;
 mod database;
 mod doors;
@@ -9,6 +10,7 @@ mod forge;
 mod fuzz;
 mod http;
 mod link;
+mod load;
 mod process;
 mod raw;
 mod refusal;
@@ -16,6 +18,7 @@ mod rpc;
 mod vigil;
 mod wire;
 
+pub use client::{Client, request};
 pub use cluster::Cluster;
 pub use database::Database;
 pub use doors::Doors;
@@ -25,6 +28,7 @@ pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
 pub use link::{Link, Verdict};
+pub use load::{Sample, Spinners, offer, percentile, rate, repeat};
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use refusal::{CANARY, assert_is_refused, bad_addresses, items};
