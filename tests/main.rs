@@ -33,9 +33,13 @@ mod paths;
 mod slow;
 mod smuggling;
 
+// What breaks.
+mod durability;
+
 // What an operator meets.
 mod command_line;
 mod configuration;
+mod load;
 mod logs;
 mod outage;
 mod overload;

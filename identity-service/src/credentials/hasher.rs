@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 const QUEUE: Duration = Duration::from_secs(2);
 /// How long a caller waits at the most, should the work before him take longer than it was thought to.
 const WAIT: Duration = Duration::from_secs(3);
-/// How much less a hash thread counts than the others, in the units of `nice`.
+/// How much less a hash thread counts than the others, in the units of `nice`. The process may have been started with
+/// some of it already.
 const NICENESS: i32 = 10;
 
 /// Computes hashes.
@@ -185,7 +186,7 @@ fn micros(duration: Duration) -> u64 {
 /// Lets everything else go first. Linux keeps a priority for each thread; elsewhere it would be the process's.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::warn!(%error, "hash threads run at the normal priority");
     }
 }

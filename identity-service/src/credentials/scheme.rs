@@ -4,6 +4,8 @@
 //! that contains NUL, and its key, the pepper, makes a stolen database useless for guessing. This is the keyed
 //! form that the OWASP password storage cheat sheet names.
 
+use std::ops::RangeInclusive;
+
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bcrypt::HashParts;
@@ -13,8 +15,9 @@ use super::Password;
 
 /// The name of the scheme in the database.
 const NAME: &str = "v1";
-/// A hash with a higher cost is not computed: a planted row could keep a core busy for days.
-const MAX_COST: u32 = 14;
+/// A hash with a higher cost is not computed: a planted row could keep a core busy for days. One with a lower cost is
+/// none: bcrypt begins at 4.
+const COSTS: RangeInclusive<u32> = 4..=14;
 /// How long a hash is as bcrypt writes it, in bytes.
 const HASH_LENGTH: usize = 60;
 
@@ -56,7 +59,7 @@ impl StoredPassword {
             return None;
         }
         let cost = self.hash.parse::<HashParts>().ok()?.get_cost();
-        (cost <= MAX_COST).then_some(cost)
+        COSTS.contains(&cost).then_some(cost)
     }
 
     /// Whether this is the password. A malformed hash is nobody's.
@@ -104,7 +107,14 @@ mod tests {
     fn a_hash_that_must_not_be_computed_has_no_cost() {
         let good = stored("guinevere");
         assert_eq!(good.cost(), Some(4));
-        for hash in ["", "$2b$", &good.hash.replace("$04$", "$31$"), &"é".repeat(30), &good.hash[..59]] {
+        for hash in [
+            "",
+            "$2b$",
+            &good.hash.replace("$04$", "$31$"),
+            &good.hash.replace("$04$", "$03$"),
+            &"é".repeat(30),
+            &good.hash[..59],
+        ] {
             let bad = StoredPassword { scheme: NAME.into(), hash: hash.to_owned() };
             assert_eq!(bad.cost(), None, "{hash}");
         }
