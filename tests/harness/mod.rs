@@ -19,7 +19,6 @@ mod raw;
 mod refusal;
 mod rpc;
 mod standby;
-mod turnstile;
 mod vigil;
 mod wire;
 
@@ -42,7 +41,6 @@ pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use refusal::{CANARY, assert_is_refused, bad_addresses, items};
 pub use rpc::{Rpc, outcome, with_token};
 pub use standby::Standby;
-pub use turnstile::{Turnstile, most_in_a_second};
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};
 

@@ -33,11 +33,6 @@ impl Pooler {
         pooler
     }
 
-    /// The same URL through this pooler.
-    pub fn instead_of(&self, cluster: &Cluster, url: &str) -> String {
-        url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", self.port))
-    }
-
     fn until_it_listens(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {

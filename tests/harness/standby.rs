@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Cluster, free_port};
+use super::{Cluster, free_port, with_port};
 
 /// A streaming standby of a cluster.
 pub struct Standby<'a> {
@@ -36,7 +36,7 @@ impl<'a> Standby<'a> {
 
     /// The same URL for this server.
     pub fn instead_of_primary(&self, url: &str) -> String {
-        url.replace(&format!(":{}/", self.primary.port()), &format!(":{}/", self.port))
+        with_port(url, self.port)
     }
 
     /// The same URL for both servers.

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::{Client, NoTls};
 
 use crate::harness::{
-    Ask, Cluster, Crowd, Database, Http, PASSWORD, Persona, Process, Seen, Turnstile, most_in_a_second,
-    rounds,
+    Ask, Cluster, Crowd, Database, Http, Link, PASSWORD, Persona, Process, Seen, rounds, with_port,
 };
 
 use super::{EMAIL, tally, until_well};
@@ -34,17 +33,15 @@ const CROWD: [Ask; 12] = [
 struct Replica {
     gateway: Process,
     identity: Process,
-    turnstile: Turnstile,
+    link: Link,
 }
 
 impl Replica {
-    async fn start(cluster: &Cluster, database: &Database) -> Self {
-        let turnstile = Turnstile::before(cluster.port()).await;
-        let through = format!(":{}/", turnstile.port);
-        let url = database.url.replace(&format!(":{}/", cluster.port()), &through);
-        let identity = Process::identity(&url, &[]);
+    fn start(cluster: &Cluster, database: &Database) -> Self {
+        let link = Link::to(cluster.port());
+        let identity = Process::identity(&with_port(&database.url, link.port), &[]);
         let gateway = Process::gateway(&identity, &[]);
-        Self { gateway, identity, turnstile }
+        Self { gateway, identity, link }
     }
 
     fn http(&self) -> Http {
@@ -69,6 +66,16 @@ async fn somebody(http: &Http) -> Persona {
     Persona { email: EMAIL.to_owned(), token, forged: String::new() }
 }
 
+/// The most of these moments within any second.
+fn most_in_a_second(times: &[Instant]) -> usize {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let second = Duration::from_secs(1);
+    let from =
+        |first: &Instant| times.iter().filter(|time| (*first..*first + second).contains(*time)).count();
+    times.iter().map(from).max().unwrap_or_default()
+}
+
 /// What such a request may be answered: it works, or it is refused.
 fn is_honest(seen: &Seen) -> bool {
     seen.status == 503 || seen.status == if seen.ask == Ask::Register { 201 } else { 200 }
@@ -80,7 +87,7 @@ async fn f13_replicas_that_want_more_connections_than_there_are_start_serve_and_
     let database = Database::create_in(&url, "").await;
     let mut replicas = Vec::new();
     for _ in 0..3 {
-        replicas.push(Replica::start(&cluster, &database).await);
+        replicas.push(Replica::start(&cluster, &database));
     }
     for replica in &replicas {
         replica.gateway.until_ready().await;
@@ -93,8 +100,7 @@ async fn f13_replicas_that_want_more_connections_than_there_are_start_serve_and_
     let crowd = Crowd::at(&gateways, &persona, &CROWD);
     tokio::time::sleep(rounds(Duration::from_secs(5), Duration::from_secs(20))).await;
     let seen = crowd.end().await;
-    let attempts: Vec<_> =
-        replicas.iter().flat_map(|replica| replica.turnstile.passed_since(start)).collect();
+    let attempts: Vec<_> = replicas.iter().flat_map(|replica| replica.link.accepted_since(start)).collect();
     println!(
         "{}; {} attempts, {} within a second",
         tally(&seen),
@@ -119,7 +125,7 @@ async fn f13_replicas_that_want_more_connections_than_there_are_start_serve_and_
 async fn f13_a_replica_rests_between_attempts_and_comes_back_soon_after_the_database() {
     let (cluster, url) = Cluster::start();
     let database = Database::create_in(&url, "").await;
-    let replica = Replica::start(&cluster, &database).await;
+    let replica = Replica::start(&cluster, &database);
     replica.gateway.until_ready().await;
     let persona = somebody(&replica.http()).await;
     let crowd = Crowd::at(&[replica.gateway.port], &persona, &CROWD);
@@ -127,7 +133,7 @@ async fn f13_a_replica_rests_between_attempts_and_comes_back_soon_after_the_data
     // What was being opened at that moment is none of ours.
     let start = Instant::now() + Duration::from_millis(100);
     tokio::time::sleep(rounds(Duration::from_secs(4), Duration::from_secs(15))).await;
-    let attempts = replica.turnstile.passed_since(start);
+    let attempts = replica.link.accepted_since(start);
     cluster.restart();
     let back =
         until_well(&replica.identity, &replica.http(), &persona, &[Ask::Me], Duration::from_secs(5)).await;
@@ -143,14 +149,14 @@ async fn f13_a_replica_rests_between_attempts_and_comes_back_soon_after_the_data
 async fn f13_a_server_that_accepts_and_says_nothing_is_not_asked_more_often_than_one_that_refuses() {
     let (cluster, url) = Cluster::start();
     let database = Database::create_in(&url, "").await;
-    let replica = Replica::start(&cluster, &database).await;
+    let replica = Replica::start(&cluster, &database);
     replica.gateway.until_ready().await;
     let persona = somebody(&replica.http()).await;
     let hanging = cluster.hang();
     let start = Instant::now();
     let crowd = Crowd::at(&[replica.gateway.port], &persona, &[CROWD, CROWD, CROWD].concat());
     tokio::time::sleep(rounds(Duration::from_secs(6), Duration::from_secs(20))).await;
-    let attempts = replica.turnstile.passed_since(start);
+    let attempts = replica.link.accepted_since(start);
     drop(hanging);
     let seen = crowd.end().await;
     println!(
@@ -166,13 +172,13 @@ async fn f13_a_server_that_accepts_and_says_nothing_is_not_asked_more_often_than
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f13_control_a_client_that_tries_again_at_once_is_seen_as_a_storm() {
-    let turnstile = Turnstile::before(crate::harness::free_port()).await;
+    let link = Link::to(crate::harness::free_port());
     let start = Instant::now();
-    let url = format!("postgres://u:p@127.0.0.1:{}/db", turnstile.port);
+    let url = format!("postgres://u:p@127.0.0.1:{}/db", link.port);
     while start.elapsed() < Duration::from_secs(1) {
         assert!(tokio_postgres::connect(&url, NoTls).await.is_err());
     }
-    let attempts = turnstile.passed_since(start);
+    let attempts = link.accepted_since(start);
     assert!(most_in_a_second(&attempts) > ATTEMPTS, "{} attempts", attempts.len());
     assert!(attempts.windows(2).any(|pair| pair[1] - pair[0] < PAUSE));
 }

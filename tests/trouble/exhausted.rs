@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ask, Cluster, Database, Http, Persona, Process, Seen, Stack, Turnstile, rounds};
+use crate::harness::{Ask, Cluster, Database, Http, Link, Persona, Process, Seen, Stack, rounds, with_port};
 
 use super::{EMAIL, POOL, persona, tally, until_well};
 
@@ -177,9 +177,8 @@ async fn f12_who_finds_every_connection_busy_is_refused_after_half_a_second_and_
 async fn f12_a_transaction_that_its_deadline_cuts_off_is_ended_with_its_locks() {
     let (cluster, url) = Cluster::start();
     let database = Database::create_in(&url, "").await;
-    let turnstile = Turnstile::before(cluster.port()).await;
-    let through = database.url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", turnstile.port));
-    let identity = Process::identity(&through, &[]);
+    let link = Link::to(cluster.port());
+    let identity = Process::identity(&with_port(&database.url, link.port), &[]);
     identity.until_serving().await;
     let gateway = Process::gateway(&identity, &[]);
     gateway.until_ready().await;
@@ -199,13 +198,12 @@ async fn f12_a_transaction_that_its_deadline_cuts_off_is_ended_with_its_locks() 
     let waits = async || waiting(&observer).await == 1;
     scene.stack.gateway.until("waiting for a lock", Duration::from_secs(1), waits).await;
     // It gets the lock, and never hears of it.
-    turnstile.hold(true);
+    link.delay(Duration::ZERO, Duration::from_secs(10));
     blocker.batch_execute("ROLLBACK").await.unwrap();
     let seen = asked.await.unwrap();
     assert!([503, 504].contains(&seen.status) && seen.took > Duration::from_secs(1), "{seen:?}");
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!is_open().await, "half a second after the answer the transaction is still open");
-    turnstile.hold(false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Cluster, Database, Http, PASSWORD, Pooler, Process, rounds};
+use crate::harness::{Cluster, Database, Http, PASSWORD, Pooler, Process, rounds, with_port};
 
 use super::EMAIL;
 
@@ -16,7 +16,7 @@ async fn a_pooler_of_transactions_is_refused_at_start_in_one_line() {
     for (mode, size) in most.repeat(rounds(1, 10)) {
         let pooler = Pooler::start(&cluster, mode, size);
         // Several start at once, as they do.
-        let url = pooler.instead_of(&cluster, &database.url);
+        let url = with_port(&database.url, pooler.port);
         let replicas: Vec<_> = (0..3).map(|_| Process::identity(&url, &[])).collect();
         for mut replica in replicas {
             let status = replica.wait(Duration::from_secs(20));
@@ -35,7 +35,7 @@ async fn a_pooler_of_sessions_serves_everything() {
     let (cluster, url) = Cluster::start();
     let database = Database::create_in(&url, "").await;
     let pooler = Pooler::start(&cluster, "session", 60);
-    let url = pooler.instead_of(&cluster, &database.url);
+    let url = with_port(&database.url, pooler.port);
     for round in 0..3 {
         let replicas: Vec<_> = (0..3).map(|_| Process::identity(&url, &[])).collect();
         for (number, replica) in replicas.iter().enumerate() {
