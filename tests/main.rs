@@ -13,6 +13,7 @@ mod contract;
 mod flow;
 mod local;
 mod parity;
+mod registration;
 
 // Who may do what, and what ends when.
 mod access;

@@ -29,7 +29,7 @@ pub const LISTEN_ADDRESS: Variable = Variable {
 pub const IDENTITY_SERVICE_URL: Variable = Variable {
     name: "IDENTITY_SERVICE_URL",
     default: "required",
-    meaning: "where identity-service serves gRPC, such as http://127.0.0.1:50051",
+    meaning: "where identity-service serves gRPC, such as http://127.0.0.1:50051; its replicas, comma-separated",
 };
 /// The origin under which browsers see the gateway.
 pub const PUBLIC_ORIGIN: Variable = Variable {
@@ -95,8 +95,8 @@ pub enum LogFormat {
 pub struct Config {
     /// Where to listen.
     pub listen_address: SocketAddr,
-    /// Where identity-service is.
-    pub identity_service_url: Url,
+    /// Where the replicas of identity-service are; at least one.
+    pub identity_service_urls: Vec<Url>,
     /// The origin under which browsers see the gateway.
     pub public_origin: Origin,
     /// Which other origins browsers may call from.
@@ -127,7 +127,7 @@ impl Config {
         let require = |variable: &Variable| read(variable)?.ok_or_else(|| missing(variable));
         Ok(Self {
             listen_address: listen_address(read(&LISTEN_ADDRESS)?)?,
-            identity_service_url: identity_service_url(&require(&IDENTITY_SERVICE_URL)?)?,
+            identity_service_urls: identity_service_urls(&require(&IDENTITY_SERVICE_URL)?)?,
             public_origin: origin(&PUBLIC_ORIGIN, &require(&PUBLIC_ORIGIN)?)?,
             cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS)?)?,
             workers: workers(read(&WORKERS)?)?,
@@ -179,8 +179,17 @@ fn listen_address(value: Option<String>) -> Result<SocketAddr, ConfigError> {
         .map_err(|_| malformed(&LISTEN_ADDRESS, "not an IP address and a port, such as 127.0.0.1:8000"))
 }
 
+fn identity_service_urls(text: &str) -> Result<Vec<Url>, ConfigError> {
+    let urls = text.split(',').map(|url| identity_service_url(url.trim())).collect::<Result<Vec<_>, _>>()?;
+    let is_repeated = |(index, url)| urls[..index].contains(url);
+    if urls.iter().enumerate().any(is_repeated) {
+        return Err(malformed(&IDENTITY_SERVICE_URL, "one replica twice"));
+    }
+    Ok(urls)
+}
+
 fn identity_service_url(text: &str) -> Result<Url, ConfigError> {
-    let problem = "not a URL of the form http://HOST:PORT";
+    let problem = "not a URL of the form http://HOST:PORT, or several with commas between them";
     let url = Url::parse(text).map_err(|_| malformed(&IDENTITY_SERVICE_URL, problem))?;
     let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     let anonymous = url.username().is_empty() && url.password().is_none();

@@ -207,8 +207,10 @@ pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (Stat
             Update => bad_request("UPDATE_USER_EMAIL_ALREADY_EXISTS"),
             LogIn | LogOut | Read | Delete => fault(),
         },
-        // The gateway chose the id, with 74 random bits: that it is in use is a fault of ours, not of the caller.
-        Reason::UserIdTaken => fault(),
+        Reason::UserIdTaken => match operation {
+            Register => bad_request("REGISTER_USER_ALREADY_EXISTS"), // by an Idempotency-Key that was used before
+            LogIn | LogOut | Read | Update | Delete => fault(),
+        },
         Reason::BadCredentials => match operation {
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"),
             Register | LogOut | Read | Update | Delete => fault(),

@@ -1,11 +1,15 @@
 //! The typed client of identity-service. Nothing but this module knows gRPC.
 //!
-//! Every call has a deadline. No call is repeated: a write whose answer was lost may have happened.
+//! Every call has a deadline. A call is made again, once, if it never reached identity-service, or if its answer was
+//! lost and twice is the same as once: a read, and a registration, whose id is chosen here. Any other write whose answer
+//! was lost may have happened, and is not repeated.
 
 mod call;
 mod message;
+pub mod replicas;
 
 use std::future::{Ready, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
@@ -15,24 +19,18 @@ use portcullis_proto::v1::trust_service_client::TrustServiceClient;
 use portcullis_proto::v1::users_service_client::UsersServiceClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use tonic::transport::{Channel, Endpoint};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
-use url::Url;
 use uuid::Uuid;
 
 use crate::body::fields::{Changes, Registration};
 use crate::failure::{Failure, Operation};
 use call::{Call, Context};
 use message::{to_id, to_keys, to_update, to_user};
+use replicas::{Channels, Replicas};
 
 /// For calls that hash a password.
 const HASHING_TIMEOUT: Duration = Duration::from_secs(5);
 /// For all other calls.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// For the question whether identity-service is well.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// No call of a request goes on for longer than this after the request came.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -76,26 +74,18 @@ pub struct Keys {
 /// The client, with what the calls of one request have in common.
 #[derive(Clone)]
 pub struct Identity {
-    channel: Channel,
+    channels: Channels,
     context: Context,
 }
 
 impl Identity {
-    /// A client that connects when it is first used, and again whenever the connection was lost.
+    /// A client with connections of its own to these replicas.
     #[must_use]
-    pub fn connect(url: &Url) -> Self {
-        let endpoint = Endpoint::from_shared(url.to_string()).expect("the configuration has checked the URL");
-        let channel = endpoint
-            .connect_timeout(Duration::from_secs(2))
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-            .connect_lazy();
-        Self { channel, context: Context::default() }
+    pub fn connect(replicas: Arc<Replicas>) -> Self {
+        Self { channels: Channels::new(replicas), context: Context::default() }
     }
 
-    /// Registers a user with this id.
+    /// Registers a user with this id. Repeated with the same id, address and password, it is the same registration.
     ///
     /// # Errors
     /// Why not.
@@ -105,8 +95,9 @@ impl Identity {
             email: user.email.clone(),
             password: user.password.expose_secret().to_owned(),
         };
-        let call = self.call(Operation::Register, HASHING_TIMEOUT);
-        call.run(message, async |request| self.users().create_user(request).await).await.map(to_user)
+        let call = self.call(Operation::Register, HASHING_TIMEOUT).repeatable();
+        let create = async |channel, request| UsersServiceClient::new(channel).create_user(request).await;
+        call.run(message, create).await.map(to_user)
     }
 
     /// Logs a user in.
@@ -117,8 +108,9 @@ impl Identity {
         let password = password.expose_secret().to_owned();
         let message = v1::CreateSessionRequest { email, password };
         let call = self.call(Operation::LogIn, HASHING_TIMEOUT);
-        let session =
-            call.run(message, async |request| self.sessions().create_session(request).await).await?;
+        let create =
+            async |channel, request| SessionsServiceClient::new(channel).create_session(request).await;
+        let session = call.run(message, create).await?;
         let seconds = session.expires_in.map(|duration| duration.seconds);
         let Some(expires_in) = seconds.filter(|seconds| *seconds > 0) else {
             tracing::error!(?seconds, "identity-service does not say for how long the token is good");
@@ -134,7 +126,9 @@ impl Identity {
     pub async fn end_session(&self, token: &SecretString) -> Result<(), Failure> {
         let message = v1::DeleteSessionRequest { id: "current".to_owned() };
         let call = self.call(Operation::LogOut, TIMEOUT).with(token);
-        call.run(message, async |request| self.sessions().delete_session(request).await).await
+        let delete =
+            async |channel, request| SessionsServiceClient::new(channel).delete_session(request).await;
+        call.run(message, delete).await
     }
 
     /// Reads a user. `operation` says for what: a PATCH with a bad body reads first, to refuse in the right order.
@@ -148,8 +142,9 @@ impl Identity {
         operation: Operation,
     ) -> Result<User, Failure> {
         let message = v1::GetUserRequest { id: to_id(who) };
-        let call = self.call(operation, TIMEOUT).with(token);
-        call.run(message, async |request| self.users().get_user(request).await).await.map(to_user)
+        let call = self.call(operation, TIMEOUT).with(token).repeatable();
+        let get = async |channel, request| UsersServiceClient::new(channel).get_user(request).await;
+        call.run(message, get).await.map(to_user)
     }
 
     /// Changes a user; of himself a user changes the e-mail address and the password only.
@@ -164,9 +159,8 @@ impl Identity {
     ) -> Result<User, Failure> {
         let timeout = if changes.password.is_some() { HASHING_TIMEOUT } else { TIMEOUT };
         let call = self.call(Operation::Update, timeout).with(token);
-        call.run(to_update(who, changes), async |request| self.users().update_user(request).await)
-            .await
-            .map(to_user)
+        let update = async |channel, request| UsersServiceClient::new(channel).update_user(request).await;
+        call.run(to_update(who, changes), update).await.map(to_user)
     }
 
     /// Deletes a user.
@@ -176,7 +170,8 @@ impl Identity {
     pub async fn delete_user(&self, token: &SecretString, id: &str) -> Result<(), Failure> {
         let message = v1::DeleteUserRequest { id: id.to_owned() };
         let call = self.call(Operation::Delete, TIMEOUT).with(token);
-        call.run(message, async |request| self.users().delete_user(request).await).await
+        let delete = async |channel, request| UsersServiceClient::new(channel).delete_user(request).await;
+        call.run(message, delete).await
     }
 
     /// Reads the issuer and its public keys.
@@ -184,31 +179,19 @@ impl Identity {
     /// # Errors
     /// Why not; also if a key is not 32 bytes long.
     pub async fn keys(&self) -> Result<Keys, Failure> {
-        let call = self.call(Operation::Read, TIMEOUT);
-        let mut trust = TrustServiceClient::new(self.channel.clone());
-        let answer = call.run(v1::GetKeysRequest {}, async |request| trust.get_keys(request).await).await?;
-        to_keys(answer).ok_or(Failure::Internal)
+        let call = self.call(Operation::Read, TIMEOUT).repeatable();
+        let get = async |channel, request| TrustServiceClient::new(channel).get_keys(request).await;
+        to_keys(call.run(v1::GetKeysRequest {}, get).await?).ok_or(Failure::Internal)
     }
 
-    /// Whether identity-service says that it serves.
-    pub async fn is_serving(&self) -> bool {
-        let call = self.call(Operation::Read, HEALTH_TIMEOUT);
-        let mut health = HealthClient::new(self.channel.clone());
-        let answer =
-            call.run(HealthCheckRequest::default(), async |request| health.check(request).await).await;
-        answer.is_ok_and(|answer| answer.status() == ServingStatus::Serving)
+    /// Whether identity-service has said just now that it serves.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.channels.replicas().any_is_well()
     }
 
     fn call(&self, operation: Operation, timeout: Duration) -> Call<'_> {
-        self.context.call(operation, timeout)
-    }
-
-    fn users(&self) -> UsersServiceClient<Channel> {
-        UsersServiceClient::new(self.channel.clone())
-    }
-
-    fn sessions(&self) -> SessionsServiceClient<Channel> {
-        SessionsServiceClient::new(self.channel.clone())
+        self.context.call(&self.channels, operation, timeout)
     }
 }
 
@@ -220,7 +203,8 @@ impl FromRequest for Identity {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let client = request.app_data::<Identity>().ok_or(Failure::Internal);
         ready(
-            client.map(|client| Identity { channel: client.channel.clone(), context: Context::of(request) }),
+            client
+                .map(|client| Identity { channels: client.channels.clone(), context: Context::of(request) }),
         )
     }
 }

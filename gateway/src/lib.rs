@@ -42,6 +42,7 @@ use auth::origin::{self, Origins};
 use auth::verifier::Verifier;
 use config::Config;
 use identity::Identity;
+use identity::replicas::Replicas;
 
 /// How long a client may take to send the head of the first request of a connection; then 408. Once the first byte of
 /// a later head is there, actix-web has no timer at all, not even [`KEEP_ALIVE`]: a client that stops in one holds one
@@ -69,10 +70,12 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let verifier = Arc::new(Verifier::new(Identity::connect(&config.identity_service_url)));
+    let replicas = Arc::new(Replicas::new(&config.identity_service_urls));
+    let watched = Arc::clone(&replicas);
+    let watch = tokio::spawn(async move { watched.watch().await });
+    let verifier = Arc::new(Verifier::new(Identity::connect(Arc::clone(&replicas))));
     let refresher = tokio::spawn(Arc::clone(&verifier).keep_fresh());
     let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
-    let identity_service_url = config.identity_service_url;
 
     rustix::net::listen(&listener, BACKLOG)?;
     // Every connection inherits it. What is not acknowledged because the network lost it counts as unread.
@@ -81,9 +84,9 @@ pub async fn serve(
 
     tracing::info!(address = %listener.local_addr()?, workers = config.workers, "serving");
     let served = HttpServer::new(move || {
-        // This closure runs once a worker: each has its own channel to identity-service.
+        // This closure runs once a worker: each has connections of its own to identity-service.
         App::new()
-            .app_data(Identity::connect(&identity_service_url))
+            .app_data(Identity::connect(Arc::clone(&replicas)))
             .app_data(web::Data::from(Arc::clone(&verifier)))
             .app_data(web::Data::from(Arc::clone(&origins)))
             .configure(routes::register)
@@ -109,6 +112,7 @@ pub async fn serve(
     .run()
     .await;
     refresher.abort();
+    watch.abort();
     tracing::info!("stopped");
     served
 }

@@ -4,9 +4,11 @@
 //! - [`reason`]: the closed set of reasons for which a call fails
 //! - [`access_token`]: what an access token says, and when it is to be believed
 //! - [`email`]: what an e-mail address is, and when two are the same
+//! - [`new_user_id`]: which id whoever registers a user may choose
 
 pub mod access_token;
 pub mod email;
+pub mod new_user_id;
 pub mod reason;
 
 /// The generated messages, clients and servers of the package `portcullis.identity.v1`.

@@ -16,6 +16,7 @@ use actix_web::{Error, FromRequest, HttpRequest, web};
 use url::Url;
 
 use super::cookie;
+use crate::endpoints::register::IDEMPOTENCY_KEY;
 use crate::failure::Failure;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -79,7 +80,7 @@ impl Origins {
     pub fn cors(&self) -> Cors {
         let cors = self.allowed.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(&origin.0));
         cors.allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-            .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+            .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE, IDEMPOTENCY_KEY])
             .expose_headers([
                 header::RETRY_AFTER,
                 header::WWW_AUTHENTICATE,

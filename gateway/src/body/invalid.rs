@@ -85,6 +85,13 @@ pub fn value_error(field: &str, reason: &str) -> Item {
     with_context(item("value_error", at(field), &message, Value::Null), json!({ "reason": reason }))
 }
 
+/// A header has a value that breaks a rule.
+#[must_use]
+pub fn header_error(name: &str, reason: &str) -> Item {
+    let item = item("value_error", json!(["header", name]), &format!("Value error, {reason}"), Value::Null);
+    with_context(item, json!({ "reason": reason }))
+}
+
 /// A NUL stands in the name or in the value of a field that is otherwise ignored. Which one is not said: a name can
 /// be anything.
 #[must_use]

@@ -18,11 +18,7 @@ pub async fn live() -> HttpResponse {
 /// # Errors
 /// If not.
 pub async fn ready(verifier: web::Data<Verifier>, identity: Identity) -> Result<HttpResponse, Failure> {
-    if verifier.keys().is_some() && identity.is_serving().await {
-        Ok(ok())
-    } else {
-        Err(Failure::Unreachable)
-    }
+    if verifier.keys().is_some() && identity.is_serving() { Ok(ok()) } else { Err(Failure::Unreachable) }
 }
 
 fn ok() -> HttpResponse {

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use url::Url;
 
 use super::Identity;
+use super::replicas::Replicas;
 use crate::failure::Failure;
 
 /// An identity-service that can do nothing but show its keys.
@@ -50,13 +51,26 @@ pub(crate) fn serve(address: SocketAddr, trust: Trust) -> Runtime {
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
-        Server::builder().add_service(TrustServiceServer::new(trust)).serve_with_incoming(incoming).await
+        // Of the whole server the health service says by itself that it serves.
+        let (_, health) = tonic_health::server::health_reporter();
+        let server = Server::builder().add_service(health).add_service(TrustServiceServer::new(trust));
+        server.serve_with_incoming(incoming).await
     });
     runtime
 }
 
 pub(crate) fn client(address: SocketAddr) -> Identity {
-    Identity::connect(&Url::parse(&format!("http://{address}")).unwrap())
+    Identity::connect(Arc::new(Replicas::new(&[Url::parse(&format!("http://{address}")).unwrap()])))
+}
+
+/// A client of several replicas that watches them.
+fn watching(addresses: &[SocketAddr]) -> Identity {
+    let urls: Vec<_> =
+        addresses.iter().map(|address| Url::parse(&format!("http://{address}")).unwrap()).collect();
+    let replicas = Arc::new(Replicas::new(&urls));
+    let watched = Arc::clone(&replicas);
+    tokio::spawn(async move { watched.watch().await });
+    Identity::connect(replicas)
 }
 
 async fn eventually_works(client: &Identity) {
@@ -102,4 +116,35 @@ async fn a_listener_that_never_answers_is_given_up_at_the_deadline() {
     let start = Instant::now();
     assert_eq!(client.keys().await, Err(Failure::TooLate));
     assert!(start.elapsed() < Duration::from_millis(2600), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_call_that_reached_nobody_is_made_elsewhere() {
+    let (away, there) = (free_address(), free_address());
+    let server = serve(there, Trust::default());
+    let client = watching(&[away, there]);
+    while !client.is_serving() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for _ in 0..20 {
+        assert!(client.keys().await.is_ok());
+    }
+    server.shutdown_background();
+}
+
+#[tokio::test]
+async fn a_read_does_not_wait_for_a_replica_that_stalls_while_another_is_well() {
+    let (slow, quick) = (free_address(), free_address());
+    let calls = Arc::default();
+    let stalling = Trust { delay: Duration::from_secs(60), calls: Arc::clone(&calls), ..Trust::default() };
+    let servers = [serve(slow, stalling), serve(quick, Trust::default())];
+    let client = watching(&[slow, quick]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..5 {
+        let start = Instant::now();
+        assert!(client.keys().await.is_ok());
+        assert!(start.elapsed() < Duration::from_millis(1_500), "{:?}", start.elapsed());
+    }
+    assert!(calls.load(Ordering::SeqCst) > 0, "the one that stalls was never asked");
+    servers.into_iter().for_each(Runtime::shutdown_background);
 }

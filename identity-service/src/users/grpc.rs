@@ -1,9 +1,10 @@
 //! `UsersService`: parse, call, render.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use portcullis_proto::email::Email;
+use portcullis_proto::new_user_id;
 use portcullis_proto::v1;
 use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServer};
 use tonic::{Request, Response, Status};
@@ -15,8 +16,6 @@ use crate::error::{Error, Result, Violation};
 use crate::ids::{UserId, parse_uuid};
 use crate::trust::{self, Trust};
 
-/// How far the time in a caller's UUIDv7 may be from ours.
-const ID_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_PAGE_SIZE: usize = 50;
 const MAX_PAGE_SIZE: usize = 200;
 
@@ -97,15 +96,8 @@ fn parse_new_id(now: SystemTime, id: &str) -> Result<UserId, Violation> {
     if id.is_empty() {
         return Ok(UserId::new());
     }
-    let uuid = parse_uuid(id).filter(|uuid| uuid.get_version_num() == 7);
-    let uuid = uuid.ok_or_else(|| Violation::new("user_id", "Input should be a UUIDv7"))?;
-    let (seconds, nanos) = uuid.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
-    let made = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-    let apart = now.duration_since(made).or_else(|_| made.duration_since(now)).unwrap_or_default();
-    if apart > ID_TOLERANCE {
-        return Err(Violation::new("user_id", "The time of the UUIDv7 should be within 5 minutes from now"));
-    }
-    Ok(uuid.into())
+    let id = new_user_id::parse(now, id).map_err(|error| Violation::new("user_id", error.to_string()))?;
+    Ok(id.into())
 }
 
 fn parse_email(email: &str) -> Result<Email, Violation> {

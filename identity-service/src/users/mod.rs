@@ -12,13 +12,13 @@ use std::time::SystemTime;
 use futures_util::FutureExt as _;
 use portcullis_proto::email::Email;
 
-use crate::credentials::{Hasher, Password, PasswordRules, StoredPassword};
+use crate::credentials::{Hasher, Password, PasswordRules, Place, StoredPassword, Verdict};
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
 use crate::sessions::{self, model::Caller};
 use access::authorise;
-use model::{Changes, Ends, Listed, NewUser, Page, Target, User, UserState};
+use model::{Changes, Ends, Listed, NewUser, Page, Registered, Target, User, UserState, same_registration};
 
 /// Acts on users.
 #[derive(Clone)]
@@ -51,6 +51,10 @@ impl Users {
 
     /// Registers a user. Answers after the commit, so that he can log in at once, through any replica.
     ///
+    /// An answer can be lost, so the same registration may come again: with the same id, the same address and the
+    /// password that its user has. Then it gets the same answer. Everything else that meets an id or an address in use
+    /// is told no more than that.
+    ///
     /// # Errors
     /// [`Error::PasswordRefused`], [`Error::EmailTaken`], [`Error::UserIdTaken`], [`Error::Overloaded`],
     /// [`Error::DatabaseUnavailable`].
@@ -58,12 +62,34 @@ impl Users {
         let Registration { id, email, password, is_superuser, is_verified } = registration;
         self.rules.check(&password, email.as_str()).map_err(Error::PasswordRefused)?;
         let place = self.hasher.place()?;
-        self.refuse_if_taken(&email, None).await?;
-        let password = place.hash(password).await?;
-        let user = NewUser { id, email, password, is_superuser, is_verified };
+        if let Some(earlier) = self.find_earlier(id, &email).await? {
+            return confirm(place, earlier, password).await;
+        }
+        let hashed = place.hash(password.clone()).await?;
+        let user = NewUser { id, email: email.clone(), password: hashed, is_superuser, is_verified };
         let database = self.database.clone();
         let action = async move { store::insert(&mut *database.connection().await?, &user).await };
-        self.database.write(action).await
+        match self.database.write(action).await {
+            // Perhaps by this very registration: it came twice, and the first was slower than it seemed.
+            Err(taken @ (Error::UserIdTaken | Error::EmailTaken)) => {
+                match self.find_earlier(id, &email).await? {
+                    Some(earlier) => confirm(self.hasher.place()?, earlier, password).await,
+                    None => Err(taken),
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The user whom the same registration made earlier, if it is the same. Spares the hash for an id or an address that
+    /// is taken otherwise; whether it is, the unique indexes decide in the end.
+    async fn find_earlier(&self, id: UserId, email: &Email) -> Result<Option<Registered>> {
+        let action = async {
+            let mut connection = self.database.connection().await?;
+            Ok(store::find_registered(&mut connection, id, email.canonical()).await?)
+        };
+        let found = self.database.read(action).await?;
+        same_registration(found, id, email.canonical())
     }
 
     /// Reads a user.
@@ -182,6 +208,14 @@ impl Users {
             connection.build_transaction().repeatable_read().read_only().run(list).await
         };
         self.database.read(action).await
+    }
+}
+
+/// The original answer to a registration that came again, if its password is that of its user.
+async fn confirm(place: Place<'_>, earlier: Registered, password: Password) -> Result<User> {
+    match place.verify(password, Some(earlier.password)).await? {
+        Verdict::Match { .. } => Ok(earlier.user),
+        Verdict::Mismatch => Err(Error::EmailTaken),
     }
 }
 

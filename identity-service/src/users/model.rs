@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use crate::credentials::{Password, StoredPassword};
+use crate::error::{Error, Result};
 use crate::ids::UserId;
 use portcullis_proto::email::Email;
 
@@ -84,6 +85,37 @@ pub struct NewUser {
     pub is_superuser: bool,
     /// Whether his address counts as his.
     pub is_verified: bool,
+}
+
+/// A user in the way of a registration: with its id, or with its address.
+pub struct Registered {
+    /// The user.
+    pub user: User,
+    /// The address by which two users are the same.
+    pub email_canonical: String,
+    /// His hashed password.
+    pub password: StoredPassword,
+}
+
+/// The user who has both the id and the address of a registration: it seems to have come twice. `None` if nobody has
+/// either.
+///
+/// # Errors
+/// [`Error::EmailTaken`] and [`Error::UserIdTaken`] when somebody has one of them.
+pub fn same_registration(
+    found: Vec<Registered>,
+    id: UserId,
+    email_canonical: &str,
+) -> Result<Option<Registered>> {
+    let has_email = found.iter().any(|other| other.email_canonical == email_canonical);
+    let nobody = found.is_empty();
+    let is_same = |other: &Registered| other.user.id == id && other.email_canonical == email_canonical;
+    match found.into_iter().find(is_same) {
+        Some(earlier) => Ok(Some(earlier)),
+        None if nobody => Ok(None),
+        None if has_email => Err(Error::EmailTaken),
+        None => Err(Error::UserIdTaken),
+    }
 }
 
 /// What is asked to change; `None` leaves a thing as it is.
@@ -171,6 +203,30 @@ mod tests {
 
     fn password() -> Option<Password> {
         Some(Password::new("guinevere".into()).unwrap())
+    }
+
+    #[test]
+    fn a_registration_is_the_same_only_with_both_id_and_address() {
+        let password = || StoredPassword { scheme: "v1".into(), hash: String::new() };
+        let registered = |UserState { user, email_canonical, .. }| Registered {
+            user,
+            email_canonical,
+            password: password(),
+        };
+        let (arthur, other) = (arthur(), arthur());
+        let (id, email) = (arthur.user.id, "king.arthur@camelot.bt");
+        let outcome = |found: &[&UserState], id, email| {
+            let found = found.iter().map(|state| registered((*state).clone())).collect();
+            same_registration(found, id, email).map(|earlier| earlier.map(|earlier| earlier.user.id))
+        };
+        assert!(matches!(outcome(&[], id, email), Ok(None)));
+        assert!(matches!(outcome(&[&arthur], id, email), Ok(Some(found)) if found == id));
+        assert!(matches!(outcome(&[&arthur], other.user.id, email), Err(Error::EmailTaken)));
+        assert!(matches!(outcome(&[&arthur], id, "lancelot@camelot.bt"), Err(Error::UserIdTaken)));
+        assert!(matches!(
+            outcome(&[&other, &arthur], other.user.id, "x@camelot.bt"),
+            Err(Error::UserIdTaken)
+        ));
     }
 
     #[test]

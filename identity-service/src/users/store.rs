@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{Changes, Ends, Found, NewUser, Target, User, UserState};
+use super::model::{Changes, Ends, Found, NewUser, Registered, Target, User, UserState};
 use crate::credentials::StoredPassword;
 use crate::error::{Error, Result};
 use crate::ids::UserId;
@@ -143,6 +143,24 @@ pub(super) async fn is_taken(
         .await
         .optional()?;
     Ok(owner.is_some_and(|owner| but.is_none_or(|but| but.as_uuid() != owner)))
+}
+
+/// Who has this id, and who this address: at most two users.
+pub(super) async fn find_registered(
+    connection: &mut AsyncPgConnection,
+    id: UserId,
+    email_canonical: &str,
+) -> QueryResult<Vec<Registered>> {
+    let rows: Vec<(Row, String, String)> = users::table
+        .filter(users::id.eq(id.as_uuid()).or(users::email_canonical.eq(email_canonical)))
+        .select((Row::as_select(), users::password_scheme, users::password_hash))
+        .load(connection)
+        .await?;
+    let registered = |(row, scheme, hash): (Row, String, String)| {
+        let UserState { user, email_canonical, .. } = row.into();
+        Registered { user, email_canonical, password: StoredPassword { scheme, hash } }
+    };
+    Ok(rows.into_iter().map(registered).collect())
 }
 
 pub(super) async fn insert(connection: &mut AsyncPgConnection, user: &NewUser) -> Result<User> {
