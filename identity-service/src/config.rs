@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use crate::credentials::{PasswordRules, Pepper};
+use crate::database::{self, Servers};
 use crate::trust::KeyEncryptionKey;
 
 /// A variable: its name, what it is without being set, and what it means.
@@ -35,7 +36,7 @@ macro_rules! variables {
 }
 
 variables! {
-    DATABASE_URL None, "the Postgres to use: postgres://USER:PASSWORD@HOST:PORT/DATABASE (a secret)";
+    DATABASE_URL None, "the Postgres to use: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE for TLS (a secret)";
     ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway, at most 512 characters";
     PASSWORD_PEPPER None, "at least 32 random bytes in base64; without them no password verifies (a secret)";
     KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
@@ -44,7 +45,7 @@ variables! {
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
-    DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000";
+    DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; one more serves single reads";
     LOG Some("info"), "which events are logged: error, warn, info, debug, or a tracing filter";
     LOG_FORMAT Some("text"), "text or json";
 }
@@ -63,8 +64,8 @@ pub struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
 /// How to reach the database.
 pub struct DatabaseConfig {
     /// Where it is and who we are there.
-    pub settings: tokio_postgres::Config,
-    /// The most connections.
+    pub servers: Servers,
+    /// The most connections, but for one more that all point reads share.
     pub pool_size: usize,
 }
 
@@ -141,14 +142,8 @@ impl<'a> Vars<'a> {
     /// The first variable that is missing or malformed.
     pub fn database(&self) -> Result<DatabaseConfig, ConfigError> {
         let url = self.secret(&DATABASE_URL)?;
-        // The parser's own message may repeat the password.
-        let settings = tokio_postgres::Config::from_str(&url).map_err(|_| {
-            error(&DATABASE_URL, "is not a Postgres URL: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
-        })?;
-        if settings.get_hosts().is_empty() || settings.get_dbname().is_none() {
-            return Err(error(&DATABASE_URL, "names no host or no database"));
-        }
-        Ok(DatabaseConfig { settings, pool_size: self.number(&DATABASE_POOL_SIZE, 1, 1000)? })
+        let servers = database::parse_url(&url).map_err(|problem| error(&DATABASE_URL, &problem))?;
+        Ok(DatabaseConfig { servers, pool_size: self.number(&DATABASE_POOL_SIZE, 1, 1000)? })
     }
 
     /// What every command that touches a password needs.

@@ -3,47 +3,51 @@
 //! The limits go down inwards, so that a database that is slow, gone or locked costs a caller an error and never a
 //! hang: an action, then its wait for a connection, then its statements, which the server itself ends.
 
+mod migrations;
+mod opener;
+mod pooler;
+mod servers;
+mod shared;
+
 use std::error::Error as _;
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{PoolError, Timeouts};
+use deadpool::managed::{Hook, HookError, PoolError, Timeouts};
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::{
-    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+    AsyncDieselConnectionManager, ManagerConfig, PoolError as OpenError, RecyclingMethod,
     deadpool::{Object, Pool},
 };
-use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::NoTls;
+use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
 use crate::error::{Error, Result};
+use opener::Opener;
+use shared::Shared;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+pub use servers::{Servers, parse as parse_url};
 
 /// How long a connection may take to open, to be waited for while others have them all, and to be made ready for the
 /// next. One that takes longer to open than an action may take is there for the next action.
 const POOL: Timeouts = Timeouts {
-    create: Some(Duration::from_secs(2)),
+    create: Some(opener::LIMIT),
     wait: Some(Duration::from_millis(500)),
     recycle: Some(Duration::from_secs(1)),
 };
 /// How long an action may take in the database altogether; less than a gateway waits for the answer.
 const ACTION: Duration = Duration::from_millis(1_800);
+/// How often it is looked whether somebody has given a connection back, while none can be opened.
+const GLANCE: Duration = Duration::from_millis(10);
 /// The server's own limits, for each session of the pool.
-const SESSION_OPTIONS: &str = "-c statement_timeout=1500ms -c lock_timeout=1s \
-     -c idle_in_transaction_session_timeout=5s -c synchronous_commit=on -c timezone=UTC";
-/// The same for migrations, which may take long, but may not hold up the rest by waiting for a lock.
-const MIGRATION_OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=1s -c timezone=UTC";
-/// The advisory lock of whoever migrates; "portcull" in ASCII.
-const MIGRATION_LOCK: i64 = 0x706f_7274_6375_6c6c;
-/// How long to wait for another process that migrates.
-const MIGRATION_WAIT: Duration = Duration::from_secs(60);
+const SETUP: &str = "SET statement_timeout = '1500ms'; SET lock_timeout = '1s'; \
+     SET idle_in_transaction_session_timeout = '5s'; SET synchronous_commit = on; SET timezone = 'UTC'";
 
 /// A connection on which a transaction is open.
 pub type Transaction = AsyncPgConnection;
@@ -51,35 +55,49 @@ pub type Transaction = AsyncPgConnection;
 /// A connection of the pool.
 pub type Connection = Object<AsyncPgConnection>;
 
+/// A connection for a point read.
+pub enum PointConnection {
+    /// Others use it too.
+    Shared(Arc<AsyncPgConnection>),
+    /// Nobody else does.
+    Own(Box<Connection>),
+}
+
+impl Deref for PointConnection {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &AsyncPgConnection {
+        match self {
+            Self::Shared(connection) => connection,
+            Self::Own(connection) => connection,
+        }
+    }
+}
+
 /// The database. A clone is another handle of the same pool.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
-    settings: tokio_postgres::Config,
+    shared: Arc<Shared>,
+    opener: Arc<Opener>,
+    /// Connections that were opened before are not used again.
+    stale_before: Arc<std::sync::Mutex<Option<Instant>>>,
 }
 
 impl Database {
-    /// A pool of at most `size` connections, none of which is opened yet.
+    /// A pool of at most `size` connections, none of which is opened yet, and one more for point reads.
     #[must_use]
-    pub fn new(mut settings: tokio_postgres::Config, size: usize) -> Self {
-        settings
-            .keepalives_idle(Duration::from_secs(10))
-            .tcp_user_timeout(Duration::from_secs(10))
-            .application_name("identity-service");
-        let pooled = with_options(&settings, SESSION_OPTIONS);
-        let mut config = ManagerConfig::default();
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |_| {
-            let settings = pooled.clone();
-            let refused =
-                |error: Error| error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            async move { open(&settings).await.map_err(refused).map_err(ConnectionError::BadConnection) }
-                .boxed()
-        });
-        let manager = AsyncDieselConnectionManager::new_with_config("", config);
-        let pool = Pool::builder(manager).max_size(size).timeouts(POOL).runtime(Runtime::Tokio1).build();
-        let pool = pool.expect("a pool with timeouts has a runtime");
-        Self { pool, settings }
+    pub fn new(mut servers: Servers, size: usize) -> Self {
+        for settings in &mut servers.each {
+            settings
+                .keepalives_idle(Duration::from_secs(10))
+                .tcp_user_timeout(Duration::from_secs(10))
+                .application_name("identity-service");
+        }
+        let opener = Arc::new(Opener::new(servers));
+        let stale_before = Arc::default();
+        let pool = pool(Arc::clone(&opener), size, Arc::clone(&stale_before));
+        Self { pool, shared: Arc::new(Shared::new(Arc::clone(&opener))), opener, stale_before }
     }
 
     /// A connection of the pool.
@@ -87,10 +105,41 @@ impl Database {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when none is free, and none can be opened, in time.
     pub async fn connection(&self) -> Result<Connection> {
-        self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(cause) => Error::DatabaseUnavailable(cause.into()),
-            own => Error::DatabaseUnavailable(own.into()),
+        let give_up = Instant::now() + POOL.wait.expect("is set above");
+        loop {
+            match self.pool.get().await {
+                Ok(connection) => return Ok(connection),
+                // As when the server has no more for us: there are some that others will give back.
+                Err(PoolError::Backend(OpenError::ConnectionError(_)))
+                    if self.pool.status().size > 0 && Instant::now() < give_up =>
+                {
+                    sleep(GLANCE).await;
+                }
+                Err(PoolError::Backend(cause)) => return Err(Error::DatabaseUnavailable(cause.into())),
+                Err(own) => return Err(Error::DatabaseUnavailable(own.into())),
+            }
+        }
+    }
+
+    /// Runs a point read: one look-up of rows by an index. It goes over the one connection that all point reads share,
+    /// or, when that is not well, over one of the pool.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when it takes longer than an action may.
+    pub async fn point_read<T, F>(&self, action: impl Fn(PointConnection) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, DieselError>>,
+    {
+        self.read(async {
+            if let Some(connection) = self.shared.connection() {
+                match action(PointConnection::Shared(Arc::clone(&connection))).await {
+                    Ok(found) => return Ok(found),
+                    Err(error) => self.shared.give_up(&connection, &error),
+                }
+            }
+            Ok(action(PointConnection::Own(Box::new(self.connection().await?))).await?)
         })
+        .await
     }
 
     /// Runs an action that only reads, within the time that an action may take.
@@ -115,7 +164,12 @@ impl Database {
     ) -> Result<T> {
         let limited = timeout(ACTION, action);
         match tokio::spawn(limited.in_current_span()).await {
-            Ok(Ok(outcome)) => outcome,
+            Ok(Ok(outcome)) => {
+                if outcome.as_ref().is_err_and(is_of_standby) {
+                    self.renew();
+                }
+                outcome
+            }
             Ok(Err(elapsed)) => Err(Error::DatabaseUnavailable(elapsed.into())),
             Err(panicked) => Err(Error::Internal(panicked.into())),
         }
@@ -138,87 +192,80 @@ impl Database {
         .await
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and would take a write.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.read(async {
+        let action = async {
             let mut connection = self.connection().await?;
-            diesel::sql_query("SELECT 1").execute(&mut connection).await?;
-            Ok(())
-        })
-        .await
+            let asked =
+                diesel::sql_query("SELECT 1 WHERE NOT current_setting('transaction_read_only')::bool");
+            Ok(asked.execute(&mut connection).await?)
+        };
+        match self.read(action).await? {
+            0 => {
+                self.renew();
+                Err(Error::DatabaseUnavailable("the server has become a standby".into()))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Applies the migrations that the database lacks, one process at a time; returns their names.
+    /// Gives up all connections: the next ones are opened to whichever server takes writes.
+    fn renew(&self) {
+        *self.stale_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.shared.renew();
+    }
+
+    /// Refuses a pooler that is no way to reach Postgres, then applies the migrations that the database lacks, one process
+    /// at a time; returns their names.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when the database cannot be reached or another process migrates for
     /// longer than a minute, [`Error::Internal`] when a migration fails. Each migration is a transaction.
     pub async fn migrate(&self) -> Result<Vec<String>> {
-        let mut connection = open(&with_options(&self.settings, MIGRATION_OPTIONS)).await?;
-        take_migration_lock(&mut connection).await?;
-        // The lock goes with the connection, whichever way this ends.
-        let mut harness = AsyncMigrationHarness::new(connection);
-        let applied = harness.run_pending_migrations(MIGRATIONS).map_err(Error::Internal)?;
-        Ok(applied.iter().map(ToString::to_string).collect())
+        timeout(opener::LIMIT, pooler::refuse_transaction_pooler(&self.opener))
+            .await
+            .unwrap_or_else(|elapsed| Err(Error::DatabaseUnavailable(elapsed.into())))?;
+        migrations::run(&self.opener).await
     }
 }
 
-/// Opens a connection.
-///
-/// # Errors
-/// [`Error::Internal`] when the server refuses us by name, password or database: waiting does not mend that. Else
-/// [`Error::DatabaseUnavailable`].
-async fn open(settings: &tokio_postgres::Config) -> Result<AsyncPgConnection> {
-    let limit = POOL.create.expect("is set above");
-    let opened = timeout(limit, settings.connect(NoTls)).await;
-    let opened = opened.map_err(|elapsed| Error::DatabaseUnavailable(elapsed.into()))?;
-    let (client, connection) = opened.map_err(|error| {
-        // Class 28 is an invalid authorization, class 3D an unknown database.
-        let refused = error.code().is_some_and(|state| ["28", "3D"].contains(&&state.code()[..2]));
-        let said = format!("Postgres (DATABASE_URL): {}", describe(&error)).into();
-        if refused { Error::Internal(said) } else { Error::DatabaseUnavailable(said) }
-    })?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection)
-        .await
-        .map_err(|error| Error::DatabaseUnavailable(error.into()))
-}
-
-/// The settings with further options of the session, after those that the URL gives.
-fn with_options(settings: &tokio_postgres::Config, options: &str) -> tokio_postgres::Config {
-    let given = settings.get_options().unwrap_or_default();
-    settings.clone().options(format!("{given} {options}")).clone()
-}
-
-/// What an error has to say, with its causes: tokio-postgres hides them behind the first.
-fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-#[derive(diesel::QueryableByName)]
-struct Lock {
-    #[diesel(sql_type = diesel::sql_types::Bool)]
-    taken: bool,
-}
-
-async fn take_migration_lock(connection: &mut AsyncPgConnection) -> Result<()> {
-    let give_up = Instant::now() + MIGRATION_WAIT;
-    loop {
-        let lock: Lock = diesel::sql_query("SELECT pg_try_advisory_lock($1) AS taken")
-            .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
-            .get_result(connection)
-            .await?;
-        if lock.taken {
-            return Ok(());
+fn pool(
+    opener: Arc<Opener>,
+    size: usize,
+    stale_before: Arc<std::sync::Mutex<Option<Instant>>>,
+) -> Pool<AsyncPgConnection> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |_| {
+        let opener = Arc::clone(&opener);
+        let refused = |error: Error| error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        async move { opener.open(SETUP).await.map_err(refused).map_err(ConnectionError::BadConnection) }
+            .boxed()
+    });
+    let is_fresh = Hook::sync_fn(move |_, metrics: &deadpool::managed::Metrics| {
+        let stale_before = *stale_before.lock().unwrap_or_else(PoisonError::into_inner);
+        match stale_before.is_some_and(|time| metrics.created <= time) {
+            true => Err(HookError::message("the server has become a standby")),
+            false => Ok(()),
         }
-        if Instant::now() > give_up {
-            return Err(Error::DatabaseUnavailable("another process has been migrating for a minute".into()));
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
+    });
+    Pool::builder(AsyncDieselConnectionManager::new_with_config("", config))
+        .max_size(size)
+        .timeouts(POOL)
+        .runtime(Runtime::Tokio1)
+        .pre_recycle(is_fresh)
+        .build()
+        .expect("a pool with timeouts has a runtime")
+}
+
+/// Whether the server takes no writes any more (SQLSTATE 25006).
+fn is_of_standby(error: &Error) -> bool {
+    let Error::DatabaseUnavailable(cause) = error else { return false };
+    let said = cause.downcast_ref::<DieselError>();
+    matches!(said, Some(DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)))
 }
 
 /// What the database says that no query expected. A query that expects a violated key handles it itself.

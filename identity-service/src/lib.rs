@@ -84,7 +84,7 @@ pub async fn serve(
 }
 
 async fn start(config: Config) -> Result<App> {
-    let database = Database::new(config.database.settings, config.database.pool_size);
+    let database = Database::new(config.database.servers, config.database.pool_size);
     until_available(|| migrate(&database)).await?;
     let load = || Trust::load(&database, &config.key_encryption_key, &config.issuer);
     let trust = Arc::new(until_available(load).await?);

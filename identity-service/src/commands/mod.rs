@@ -113,5 +113,5 @@ async fn migrate(vars: &Vars<'_>) -> Result<(), Failure> {
 
 fn database(vars: &Vars<'_>) -> Result<Database, ConfigError> {
     let config = vars.database()?;
-    Ok(Database::new(config.settings, config.pool_size))
+    Ok(Database::new(config.servers, config.pool_size))
 }

@@ -13,7 +13,7 @@ use portcullis_proto::email::Email;
 use tracing::{Instrument as _, warn};
 
 use crate::credentials::{Hasher, Password, StoredPassword, Verdict};
-use crate::database::{Database, Transaction};
+use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::SessionId;
 use crate::ids::UserId;
@@ -67,11 +67,10 @@ impl Sessions {
     }
 
     async fn find_credential(&self, email: Email) -> Result<Option<store::Credential>> {
-        let action = async {
-            let mut connection = self.database.connection().await?;
-            Ok(store::find_credential(&mut connection, email.canonical()).await?)
-        };
-        self.database.read(action).await
+        let email = email.canonical();
+        let find =
+            |connection: PointConnection| async move { store::find_credential(&connection, email).await };
+        self.database.point_read(find).await
     }
 
     async fn begin(&self, credential: store::Credential) -> Result<Session> {

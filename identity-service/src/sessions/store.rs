@@ -38,13 +38,13 @@ struct CredentialRow {
 }
 
 pub(super) async fn find_credential(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     email_canonical: &str,
 ) -> QueryResult<Option<Credential>> {
     let row: Option<CredentialRow> = users::table
         .filter(users::email_canonical.eq(email_canonical))
         .select(CredentialRow::as_select())
-        .first(connection)
+        .first(&mut connection)
         .await
         .optional()?;
     Ok(row.map(|row| Credential {

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use portcullis_proto::email::Email;
 
 use crate::credentials::{Hasher, Password, PasswordRules, Place, StoredPassword, Verdict};
-use crate::database::{Database, Transaction};
+use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
 use crate::sessions::{self, model::Caller};
@@ -84,12 +84,10 @@ impl Users {
     /// The user whom the same registration made earlier, if it is the same. Spares the hash for an id or an address that
     /// is taken otherwise; whether it is, the unique indexes decide in the end.
     async fn find_earlier(&self, id: UserId, email: &Email) -> Result<Option<Registered>> {
-        let action = async {
-            let mut connection = self.database.connection().await?;
-            Ok(store::find_registered(&mut connection, id, email.canonical()).await?)
-        };
-        let found = self.database.read(action).await?;
-        same_registration(found, id, email.canonical())
+        let email = email.canonical();
+        let find =
+            |connection: PointConnection| async move { store::find_registered(&connection, id, email).await };
+        same_registration(self.database.point_read(find).await?, id, email)
     }
 
     /// Reads a user.
@@ -102,12 +100,10 @@ impl Users {
     }
 
     async fn find(&self, caller: &Caller, target: Target) -> Result<UserState> {
-        let action = async {
-            let mut connection = self.database.connection().await?;
-            let found = store::find(&mut connection, SystemTime::now(), caller, target).await?;
-            authorise(caller, target, found)
-        };
-        self.database.read(action).await
+        let now = SystemTime::now();
+        let find =
+            |connection: PointConnection| async move { store::find(&connection, now, caller, target).await };
+        authorise(caller, target, self.database.point_read(find).await?)
     }
 
     /// Changes a user, all or nothing. `changes` is read only once the caller may do so, so that a caller who may
@@ -160,11 +156,10 @@ impl Users {
 
     /// Spares the hash for an address that is taken already. Whether it is, the unique index decides in the end.
     async fn refuse_if_taken(&self, email: &Email, but: Option<UserId>) -> Result<()> {
-        let action = async {
-            let mut connection = self.database.connection().await?;
-            Ok(store::is_taken(&mut connection, email.canonical(), but).await?)
-        };
-        if self.database.read(action).await? { Err(Error::EmailTaken) } else { Ok(()) }
+        let email = email.canonical();
+        let look =
+            |connection: PointConnection| async move { store::is_taken(&connection, email, but).await };
+        if self.database.point_read(look).await? { Err(Error::EmailTaken) } else { Ok(()) }
     }
 
     /// Deletes a user with all that belongs to him.

@@ -76,7 +76,7 @@ diesel::define_sql_function! {
 
 /// The caller, his session and the target, in one statement: one moment.
 pub(super) async fn find(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     now: SystemTime,
     caller: &Caller,
     target: Target,
@@ -84,7 +84,7 @@ pub(super) async fn find(
     let rows: Vec<(Row, bool)> = users::table
         .filter(users::id.eq_any(ids(caller, target)))
         .select((Row::as_select(), diesel::dsl::exists(sessions::live_session(now, caller))))
-        .load(connection)
+        .load(&mut connection)
         .await?;
     let session_is_live = rows.iter().any(|(_, live)| *live);
     let states: Vec<UserState> = rows.into_iter().map(|(row, _)| row.into()).collect();
@@ -132,14 +132,14 @@ fn found(states: &[UserState], session_is_live: bool, caller: &Caller, target: T
 /// Whether an address is taken by another user than `but`. The answer may be old when it arrives: it only saves
 /// work, and the unique index decides.
 pub(super) async fn is_taken(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     email_canonical: &str,
     but: Option<UserId>,
 ) -> QueryResult<bool> {
     let owner: Option<Uuid> = users::table
         .filter(users::email_canonical.eq(email_canonical))
         .select(users::id)
-        .first(connection)
+        .first(&mut connection)
         .await
         .optional()?;
     Ok(owner.is_some_and(|owner| but.is_none_or(|but| but.as_uuid() != owner)))
@@ -147,14 +147,14 @@ pub(super) async fn is_taken(
 
 /// Who has this id, and who this address: at most two users.
 pub(super) async fn find_registered(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     id: UserId,
     email_canonical: &str,
 ) -> QueryResult<Vec<Registered>> {
     let rows: Vec<(Row, String, String)> = users::table
         .filter(users::id.eq(id.as_uuid()).or(users::email_canonical.eq(email_canonical)))
         .select((Row::as_select(), users::password_scheme, users::password_hash))
-        .load(connection)
+        .load(&mut connection)
         .await?;
     let registered = |(row, scheme, hash): (Row, String, String)| {
         let UserState { user, email_canonical, .. } = row.into();

@@ -1,0 +1,83 @@
+//! One connection for all point reads: look-ups of rows by an index. They are sent one behind the other without waiting
+//! (pipelined), which costs each a fraction of what a connection of its own does.
+//!
+//! What holds up one holds up all behind it, so nothing but point reads goes there, each with a short limit; and at the
+//! first failure the connection is given up, and the pool serves for a while.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::opener::Opener;
+
+/// How long the pool serves after the connection was given up.
+const REST: Duration = Duration::from_secs(1);
+/// The limits of the session: an index look-up takes some tens of microseconds.
+const SETUP: &str = "SET statement_timeout = '500ms'; SET lock_timeout = '100ms'; SET timezone = 'UTC'";
+
+pub(super) struct Shared {
+    opener: Arc<Opener>,
+    state: std::sync::Mutex<State>,
+}
+
+enum State {
+    /// There is none, and none is opened before this time.
+    Resting(Instant),
+    /// One is being opened since this time; the pool serves meanwhile.
+    Opening(Instant),
+    Open(Arc<AsyncPgConnection>),
+}
+
+impl Shared {
+    pub(super) fn new(opener: Arc<Opener>) -> Self {
+        Self { opener, state: std::sync::Mutex::new(State::Resting(Instant::now())) }
+    }
+
+    /// The connection, if there is one. If there could be one it is opened, for those who come later.
+    pub(super) fn connection(self: &Arc<Self>) -> Option<Arc<AsyncPgConnection>> {
+        let mut state = self.state();
+        match &*state {
+            State::Open(connection) => Some(Arc::clone(connection)),
+            State::Resting(until) if *until <= Instant::now() => {
+                let now = Instant::now();
+                *state = State::Opening(now);
+                tokio::spawn(Arc::clone(self).open(now));
+                None
+            }
+            State::Resting(_) | State::Opening(_) => None,
+        }
+    }
+
+    async fn open(self: Arc<Self>, since: Instant) {
+        let opened = self.opener.open(SETUP).await;
+        let mut state = self.state();
+        // Meanwhile it may have been given up: then it leads to the server that is to be left.
+        if matches!(*state, State::Opening(current) if current == since) {
+            *state = match opened {
+                Ok(connection) => State::Open(Arc::new(connection)),
+                Err(_) => State::Resting(Instant::now() + REST), // whoever uses the pool meets the cause and says it
+            };
+        }
+    }
+
+    /// Gives the connection up, if it is still the one in use.
+    pub(super) fn give_up(&self, failed: &Arc<AsyncPgConnection>, cause: &dyn std::error::Error) {
+        let mut state = self.state();
+        if matches!(&*state, State::Open(current) if Arc::ptr_eq(current, failed)) {
+            debug!(%cause, "the connection for point reads is given up");
+            *state = State::Resting(Instant::now() + REST);
+        }
+    }
+
+    /// Gives it up, whatever it is.
+    pub(super) fn renew(&self) {
+        *self.state() = State::Resting(Instant::now());
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
