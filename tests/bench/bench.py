@@ -60,9 +60,8 @@ def positive(text):
 
 def measure_all(processes, arguments):
     build(processes)
-    folder = ROOT / f"target/bench-postgres.{os.getpid()}"
     say("starting Postgres, identity-service and the gateway")
-    database = Database(processes, folder)
+    database = Database(processes, ROOT / "target/bench-postgres")
     portcullis = start_portcullis(processes, database)
     fill(database)
     systems = {"portcullis": portcullis}

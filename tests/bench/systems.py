@@ -6,6 +6,7 @@ import random
 import secrets
 import shutil
 import socket
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,23 +20,21 @@ OTHERS = 10_000
 
 
 class Database:
-    """A private Postgres cluster, which is removed in the end. The paths of its programs are its own."""
+    """A private Postgres cluster in a folder of this run, which is removed in the end."""
 
-    def __init__(self, processes, folder):
-        self.processes, self.folder = processes, folder
-        processes.at_the_end(self.remove)
+    def __init__(self, processes, folders):
+        self.processes = processes
+        remove_leftovers(folders)
+        self.folder = folders.with_name(f"{folders.name}.{os.getpid()}")
+        processes.at_the_end(lambda: remove_cluster(self.folder))
         script = ROOT / "deploy/local/postgres"
-        self.url = processes.run([script, "start", folder]).strip()
+        self.url = processes.run([script, "start", self.folder]).strip()
         parts = urllib.parse.urlsplit(self.url)
         self.host, self.port, self.user, self.password = parts.hostname, parts.port, parts.username, parts.password
         self.name = parts.path[1:]
-        self.programs = os.path.dirname((folder / "data/postmaster.opts").read_text().split()[0])
-        self.pid = int((folder / "data/postmaster.pid").read_text().split()[0])
+        self.programs = os.path.dirname((self.folder / "data/postmaster.opts").read_text().split()[0])
+        self.pid = int((self.folder / "data/postmaster.pid").read_text().split()[0])
         self.version = self.ask("SHOW server_version").split()[0]
-
-    def remove(self):
-        os.spawnl(os.P_WAIT, ROOT / "deploy/local/postgres", "postgres", "stop", self.folder, "immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def program(self, name):
         return f"{self.programs}/{name}"
@@ -47,9 +46,23 @@ class Database:
         }
 
     def ask(self, statements, name=None):
-        """Runs SQL, one statement a line, and returns what the last one gives."""
+        """Runs SQL, and returns what it gives."""
         psql = [self.program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", name or self.name]
         return self.processes.run(psql, self.environment(), stdin=statements).strip()
+
+
+def remove_cluster(folder):
+    subprocess.run([ROOT / "deploy/local/postgres", "stop", folder, "immediate"], check=False, stdin=subprocess.DEVNULL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(folders):
+    """Those of runs that were killed."""
+    for folder in folders.parent.glob(f"{folders.name}.*"):
+        pid = folder.suffix[1:]
+        owner = subprocess.run(["ps", "-o", "args=", "-p", pid], check=False, capture_output=True, text=True).stdout
+        if "bench.py" not in owner:
+            remove_cluster(folder)
 
 
 class System:
