@@ -164,18 +164,15 @@ async fn h25_a_call_ends_at_its_deadline_or_at_ours() {
     {
         assert_eq!(within(timeout).await, WRONG, "{timeout}");
     }
-    // A message that never comes.
-    for (metadata, limit) in [
-        (&[("grpc-timeout", &b"200m"[..])][..], Duration::from_millis(200)),
-        (&[("grpc-timeout", b"87600H")], LIMIT),
+    // A message that never comes. It is late at the one deadline, and not at the next, which is far.
+    for (metadata, limits) in [
+        (&[("grpc-timeout", &b"200m"[..])][..], Duration::from_millis(200)..LIMIT),
+        (&[("grpc-timeout", b"87600H")], LIMIT..3 * LIMIT),
     ] {
         let started = Instant::now();
         assert_eq!(told(&wire.stall(GET_KEYS, metadata).await), LATE);
-        assert!(
-            (limit..limit + Duration::from_secs(2)).contains(&started.elapsed()),
-            "{:?}",
-            started.elapsed()
-        );
+        let took = started.elapsed();
+        assert!(limits.contains(&took), "{took:?}");
     }
 }
 

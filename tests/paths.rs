@@ -1,7 +1,7 @@
 //! Spellings of paths, ids and methods. Whatever is asked for, and however it is written, needs the same credential
 //! and is answered alike.
 
-use crate::harness::{PASSWORD, RawAnswer, Stack, exchange};
+use crate::harness::{PASSWORD, RawAnswer, Stack, Vigil, exchange};
 
 /// Somebody without a credential, a user, and a superuser, who ask for the same.
 struct Callers {
@@ -54,6 +54,7 @@ const NOWHERE: [u16; 3] = [404, 404, 404];
 #[tokio::test]
 async fn h15_every_spelling_of_a_path_is_the_path_or_none() {
     let callers = Callers::set().await;
+    let vigil = Vigil::begin(&callers.stack).await;
     // Escaped letters are the letters (RFC 3986 section 6.2.2.2), queries, fragments and hosts are nothing.
     for target in [
         "/users/me",
@@ -143,11 +144,13 @@ async fn h15_every_spelling_of_a_path_is_the_path_or_none() {
     let spellings = [format!("/users/{id}"), format!("/users/{escaped}"), format!("/%75sers/{id}")];
     callers.assert_answered(spellings, FOR_SUPERUSERS);
     assert_eq!(callers.statuses("GET", "/health/%6cive"), [200; 3]);
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
 async fn h16_an_id_has_one_form_in_any_case() {
     let callers = Callers::set().await;
+    let vigil = Vigil::begin(&callers.stack).await;
     let id = &callers.user.0;
     callers
         .assert_answered([format!("/users/{id}"), format!("/users/{}", id.to_uppercase())], FOR_SUPERUSERS);
@@ -189,11 +192,13 @@ async fn h16_an_id_has_one_form_in_any_case() {
     callers.assert_answered(["/users/", "/users"], NOWHERE);
     // The order is credential, right, existence, in this order also for who is there.
     assert_eq!(callers.statuses("DELETE", &format!("/users/{id}")), [401, 403, 204]);
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
 async fn h17_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() {
     let callers = Callers::set().await;
+    let vigil = Vigil::begin(&callers.stack).await;
     let token = &callers.user.1;
     let long = "X".repeat(10 * 1024);
     for method in
@@ -218,11 +223,13 @@ async fn h17_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_ha
         assert_eq!((answer.status, answer.header("connection")), (status, "close"));
     }
     assert_eq!(callers.ask("OPTIONS", "*", token, "").status, 404);
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
 async fn h17_no_header_query_or_field_overrides_the_method() {
     let callers = Callers::set().await;
+    let vigil = Vigil::begin(&callers.stack).await;
     let ((id, _), (_, token)) = (&callers.user, &callers.superuser);
     let path = format!("/users/{id}");
     for header in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "Method", "_method"] {
@@ -238,4 +245,5 @@ async fn h17_no_header_query_or_field_overrides_the_method() {
     let login = http.request("POST", "/auth/jwt/login").header("x-http-method-override", "GET").form(&form);
     assert_eq!(http.send(login).await.status, 200);
     assert_eq!(callers.ask("GET", &path, token, "").status, 200, "he is there no more");
+    vigil.assert_unharmed();
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::{Answer, PASSWORD, Stack, with_token};
 
-/// How much longer a login by a poisoned row may take than by any other.
+/// How long a login by a poisoned row may take, at the lowest cost.
 const BOUND: Duration = Duration::from_secs(1);
 const EMAIL: &str = "king.arthur@camelot.bt";
 
@@ -32,7 +32,7 @@ struct Scene {
     superuser: String,
     id: String,
     token: String,
-    /// What an honest failure looks like, and how long it takes.
+    /// What an honest failure looks like.
     failure: Answer,
 }
 
@@ -48,9 +48,18 @@ impl Scene {
 
     async fn a_login_fails_as_any_other(&self, what: &str) {
         let http = self.stack.http();
-        for answer in [http.log_in(EMAIL, PASSWORD).await, http.log_in_for_cookie(EMAIL, PASSWORD).await] {
-            assert_eq!(shape(&answer), shape(&self.failure), "{what}");
-            assert!(answer.took <= self.failure.took + BOUND, "{what}: {:?}", answer.took);
+        for for_cookie in [false, true] {
+            let log_in = async || {
+                let answer = match for_cookie {
+                    true => http.log_in_for_cookie(EMAIL, PASSWORD).await,
+                    false => http.log_in(EMAIL, PASSWORD).await,
+                };
+                assert_eq!(shape(&answer), shape(&self.failure), "{what}");
+                answer.took
+            };
+            // Too slow is what is so twice: once may be the machine.
+            let is_quick = log_in().await <= BOUND || log_in().await <= BOUND;
+            assert!(is_quick, "{what}: slower than {BOUND:?}, twice");
         }
     }
 

@@ -109,6 +109,9 @@ async fn h10_whoever_is_slow_is_cut_off_within_ten_seconds() {
                     (status, "close"),
                     "{name}: {cut:?}"
                 );
+                if !answer.is_early() {
+                    answer.assert_is_ours();
+                }
                 assert!(cut.took < LIMIT, "{name}: {:?}", cut.took);
             });
         }

@@ -1,7 +1,7 @@
 //! Requests whose end two servers could see in different places. Behind a proxy that sees it elsewhere, the rest of
 //! one client's request would be the beginning of another's.
 
-use crate::harness::{RawAnswer, Stack, exchange};
+use crate::harness::{RawAnswer, Stack, Vigil, exchange};
 
 /// What stands behind every request. Is it served with one byte less, then as a method that the path does not have.
 const SMUGGLED: &str = "GET /users/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -17,9 +17,7 @@ fn play(stack: &Stack, name: &str, request: &str) -> Vec<RawAnswer> {
     let answers = exchange(stack.gateway.port, bytes).answers();
     assert!(!answers.is_empty(), "{name}: no answer");
     for answer in &answers {
-        // What actix-web refuses before it is a request has no body, and so no words of a library either.
-        let is_early = answer.status == 400 && answer.body.is_empty();
-        if answer.status >= 400 && !is_early {
+        if answer.status >= 400 && !answer.is_early() {
             answer.assert_is_ours();
         }
     }
@@ -52,6 +50,7 @@ fn chunked(body: &str) -> String {
 #[tokio::test]
 async fn h09_a_body_whose_length_is_in_doubt_is_refused_and_the_connection_closed() {
     let stack = Stack::start().await;
+    let vigil = Vigil::begin(&stack).await;
     let last_chunk = "0\r\n\r\n";
     let length = |headers: &str| post(headers, "{}");
     let coding = |headers: &str| post(headers, last_chunk);
@@ -102,12 +101,14 @@ async fn h09_a_body_whose_length_is_in_doubt_is_refused_and_the_connection_close
         ("chunk without CR LF behind it", chunked("2\r\n{}XX0\r\n\r\n")),
     ];
     assert_answered(&stack, &requests, &[400]);
-    assert_eq!(stack.database.number("SELECT count(*) FROM users").await, 0);
+    assert_eq!(stack.database.number("SELECT count(*) FROM users").await, 1, "the honest client alone");
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
 async fn h09_a_head_that_is_no_head_is_refused_and_the_connection_closed() {
     let stack = Stack::start().await;
+    let vigil = Vigil::begin(&stack).await;
     let head = |line: &str, headers: &str| format!("{line}\r\n{headers}\r\n\r\n");
     let get = |headers: &str| head("GET /health/live HTTP/1.1", headers);
     let line = |line: &str| head(line, "Host: x");
@@ -136,11 +137,13 @@ async fn h09_a_head_that_is_no_head_is_refused_and_the_connection_closed() {
         ("a version in lower case", line("GET /health/live http/1.1")),
     ];
     assert_answered(&stack, &requests, &[400]);
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
 async fn h09_what_is_accepted_is_one_request_with_the_end_that_the_standard_says() {
     let stack = Stack::start().await;
+    let vigil = Vigil::begin(&stack).await;
     let unprocessable = [
         ("CL", post("Content-Length: 2", "{}")),
         ("CL with a leading zero", post("Content-Length: 02", "{}")),
@@ -176,11 +179,13 @@ async fn h09_what_is_accepted_is_one_request_with_the_end_that_the_standard_says
         ("a star", get("*")),
     ];
     assert_answered(&stack, &nowhere, &[404, SERVED]);
+    vigil.assert_unharmed();
 }
 
 #[tokio::test]
 async fn h09_what_nobody_reads_is_never_a_request() {
     let stack = Stack::start().await;
+    let vigil = Vigil::begin(&stack).await;
     // Each declares all that follows as its body, and is answered before it is there.
     for (request, status) in [
         (
@@ -199,4 +204,5 @@ async fn h09_what_nobody_reads_is_never_a_request() {
         assert_eq!((answers.len(), answers[0].status), (1, status), "{request}: {answers:?}");
         assert_eq!(answers[0].header("connection"), "close", "{request}");
     }
+    vigil.assert_unharmed();
 }

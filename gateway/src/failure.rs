@@ -157,7 +157,7 @@ impl Failure {
         }
     }
 
-    /// The headers that the answer has for this failure. None may be kept: it may repeat what the client sent.
+    /// The headers that the answer has for this failure. None may be kept: a moment later another may be right.
     #[must_use]
     pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))];

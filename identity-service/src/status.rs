@@ -149,7 +149,7 @@ fn log(error: &Error) {
         Error::Internal(cause) => error!(%cause, "{error}"),
         Error::DatabaseUnavailable(cause) => warn!(%cause, "{error}"),
         Error::Overloaded { .. } => warn!("{error}"),
-        Error::TooLate // the caller may have asked for the impossible; our own limit warns in server.rs
+        Error::TooLate // the caller may have asked for the impossible; our own limit warns in server/gate.rs
         | Error::InvalidRequest(_)
         | Error::PasswordRefused(_)
         | Error::EmailTaken

@@ -3,10 +3,12 @@
 //! - [`v1`]: the gRPC contract, generated from `portcullis/identity/v1/*.proto`
 //! - [`reason`]: the closed set of reasons for which a call fails
 //! - [`access_token`]: what an access token says, and when it is to be believed
+//! - [`bearer`]: how an access token is sent
 //! - [`email`]: what an e-mail address is, and when two are the same
 //! - [`new_user_id`]: which id whoever registers a user may choose
 
 pub mod access_token;
+pub mod bearer;
 pub mod email;
 pub mod new_user_id;
 pub mod reason;

@@ -10,9 +10,8 @@ use proptest::sample::select;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{any_bytes, fuzz, nearly};
+use crate::harness::{URLENCODED, any_bytes, fuzz, nearly};
 
-const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data; boundary=----aBoundaryLikeABrowsers";
 const DELIMITER: &str = "------aBoundaryLikeABrowsers";
 

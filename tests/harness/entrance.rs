@@ -4,6 +4,12 @@ use reqwest::RequestBuilder;
 
 use super::{Answer, Http, Stack, Transport};
 
+/// The paths of the two logins.
+pub const LOGINS: [&str; 2] = ["/auth/jwt/login", "/auth/cookie/login"];
+/// The content types of a form: what [`urlencoded`] and what [`multipart`] makes.
+pub const URLENCODED: &str = "application/x-www-form-urlencoded";
+pub const MULTIPART: &str = "multipart/form-data; boundary=XX";
+
 /// A place where a user's address and password come in as JSON.
 #[derive(Debug)]
 pub struct Entrance {
@@ -39,14 +45,14 @@ impl Entrance {
     }
 }
 
-/// A form as `application/x-www-form-urlencoded`, every byte of each value as a `%` code.
+/// A form as [`URLENCODED`], every byte of each value as a `%` code.
 pub fn urlencoded(fields: &[(&str, &[u8])]) -> String {
     let encode = |value: &[u8]| value.iter().map(|byte| format!("%{byte:02x}")).collect::<String>();
     let pairs: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     pairs.join("&")
 }
 
-/// A form as `multipart/form-data` with the boundary `XX`. A name may say more, as `password"; filename="p`.
+/// A form as [`MULTIPART`]. A name may say more, as `password"; filename="p`.
 pub fn multipart(fields: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in fields {
@@ -61,8 +67,8 @@ impl Http {
     /// Sends a form to a login, in both encodings.
     pub async fn log_in_with(&self, path: &str, fields: &[(&str, &[u8])]) -> [Answer; 2] {
         [
-            self.send_form(path, "application/x-www-form-urlencoded", urlencoded(fields)).await,
-            self.send_form(path, "multipart/form-data; boundary=XX", multipart(fields)).await,
+            self.send_form(path, URLENCODED, urlencoded(fields)).await,
+            self.send_form(path, MULTIPART, multipart(fields)).await,
         ]
     }
 

@@ -4,8 +4,16 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use super::refusal::is_legal;
+
 /// How long a connection may stay silent, and a client may go on sending, until the test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// With these actix-web refuses by itself what is no request yet, or no body of one: a head or a chunk that is none, a
+/// head that does not come, one that is too long. Such an answer is empty: no words of ours, nor of a library.
+const EARLY: [u16; 3] = [400, 408, 431];
 
 /// What came back until the connection was closed.
 #[derive(Debug)]
@@ -68,11 +76,17 @@ impl RawAnswer {
             .unwrap_or_default()
     }
 
+    /// Whether actix-web has refused this by itself, before it was a request.
+    pub fn is_early(&self) -> bool {
+        EARLY.contains(&self.status) && self.body.is_empty() && self.header("x-request-id").is_empty()
+    }
+
     /// Fails unless the answer is a refusal in words of ours.
     pub fn assert_is_ours(&self) {
-        let body: serde_json::Value =
+        let body: Value =
             serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         assert!(body.as_object().is_some_and(|body| body.keys().eq(["detail"])), "{self:?}");
+        assert!(is_legal(self.status, &body["detail"]), "{self:?}");
         assert_eq!(self.header("content-type"), "application/json", "{self:?}");
         assert!(self.header("x-request-id").len() == 36, "{self:?}");
     }

@@ -3,11 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{CANARY, PASSWORD, Stack, assert_is_refused, items, multipart, urlencoded};
-
-const LOGINS: [&str; 2] = ["/auth/jwt/login", "/auth/cookie/login"];
-const URLENCODED: &str = "application/x-www-form-urlencoded";
-const MULTIPART: &str = "multipart/form-data; boundary=XX";
+use crate::harness::{
+    CANARY, LOGINS, MULTIPART, PASSWORD, Stack, URLENCODED, assert_is_refused, items, multipart, urlencoded,
+};
 
 #[tokio::test]
 async fn h01_a_password_is_not_shown_wherever_in_a_body_it_was_typed() {
@@ -85,6 +83,11 @@ async fn h01_a_password_is_not_shown_wherever_in_a_login_or_beside_a_body_it_was
             (422, URLENCODED, json!({"username": CANARY}).to_string().into_bytes()),
             (422, MULTIPART, multipart(&[("username", king), (file, c)])),
             (422, MULTIPART, multipart(&[("username\"; filename=\"x", c), ("password", c)])),
+            (
+                422,
+                MULTIPART,
+                multipart(&[("grant_type\"; filename=\"x", c), ("username", king), ("password", c)]),
+            ),
             (422, MULTIPART, multipart(&[(CANARY, c)])),
             (422, MULTIPART, multipart(&[("username", c), ("password", c)])[..90].to_vec()),
             (400, "multipart/form-data", multipart(&[("password", c)])),

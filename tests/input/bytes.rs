@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{PASSWORD, Stack, Vigil, assert_is_refused, exchange, items};
+use crate::harness::{LOGINS, PASSWORD, Stack, Vigil, assert_is_refused, exchange, items};
 
 const ARTHUR: &str = "king.arthur@camelot.bt";
-const LOGINS: [&str; 2] = ["/auth/jwt/login", "/auth/cookie/login"];
 
 /// Bytes that no UTF-8 text has: a lone continuation, Latin-1, overlong forms, a surrogate, a cut-off character, a
 /// code point above the last.

@@ -1,13 +1,19 @@
 //! SQL in every string that a client can send: it stays a string.
 
+use std::time::Instant;
+
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use portcullis_proto::v1::{
+    CreateUserRequest, DeleteSessionRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest,
+};
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Forge, Http, PASSWORD, Stack, Vigil, assert_is_refused, claims, rounds, urlencoded,
+    Answer, Forge, Http, PASSWORD, Rpc, Stack, Vigil, assert_is_refused, claims, outcome, rounds, urlencoded,
+    with_token,
 };
 
 /// What ends the literal or the list that a careless query would put the text into.
@@ -87,6 +93,7 @@ fn address(text: &str) -> String {
 /// Who sends the texts, and to whom.
 struct Attack {
     http: Http,
+    rpc: Rpc,
     superuser: String,
     forge: Forge,
 }
@@ -153,10 +160,33 @@ impl Attack {
             assert_is_refused(&answer, answer.status, &what);
             self.is_quick(&answer);
         }
+        self.check_directly(text).await;
         // A query is nobody's business, so it is not refused either.
         let query = format!("/users/me?{}", urlencoded(&[("id", text.as_bytes())]));
         let answer = self.http.bare("GET", &query, &self.superuser).await;
         assert_eq!((answer.status, answer.text("email").as_str()), (200, "merlin@camelot.bt"));
+    }
+
+    /// The strings that come straight to identity-service, some of which no client of the gateway can send.
+    async fn check_directly(&self, text: &str) {
+        let started = Instant::now();
+        let (mut users, mut sessions) = (self.rpc.users.clone(), self.rpc.sessions.clone());
+        let (id, email) = (text.to_owned(), "direct@camelot.bt".to_owned());
+        let create = CreateUserRequest { user_id: id.clone(), email, password: PASSWORD.to_owned() };
+        let list = ListUsersRequest { page_token: id.clone(), ..ListUsersRequest::default() };
+        let get = with_token(GetUserRequest { id: id.clone() }, &self.superuser);
+        let delete = with_token(DeleteUserRequest { id: id.clone() }, &self.superuser);
+        let end = with_token(DeleteSessionRequest { id }, &self.superuser);
+        let outcomes = [
+            outcome(&users.create_user(create).await),
+            outcome(&users.list_users(with_token(list, &self.superuser)).await),
+            outcome(&users.get_user(get).await),
+            outcome(&users.delete_user(delete).await),
+            outcome(&sessions.delete_session(end).await),
+        ];
+        let (invalid, nobody) = ("InvalidArgument INVALID_REQUEST", "NotFound USER_NOT_FOUND");
+        assert_eq!(outcomes, [invalid, invalid, nobody, nobody, "NotFound SESSION_NOT_FOUND"], "{text:?}");
+        assert!(started.elapsed().as_secs() < 9, "{text:?}");
     }
 
     /// That no `pg_sleep` was run.
@@ -172,8 +202,8 @@ async fn h28_sql_in_any_string_is_a_string() {
     let (mover, token) = stack.user("mover@camelot.bt").await;
     stack.register("victim@camelot.bt").await;
     let vigil = Vigil::begin(&stack).await;
-    let attack =
-        Attack { http: stack.http(), superuser, forge: Forge::with_the_real_key(&stack.database).await };
+    let forge = Forge::with_the_real_key(&stack.database).await;
+    let attack = Attack { http: stack.http(), rpc: stack.rpc().await, superuser, forge };
     let others = async || {
         let mut rows = stack.database.contents().await;
         rows.retain(|row| !row.contains(&mover));

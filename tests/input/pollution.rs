@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::harness::{Entrance, PASSWORD, Stack, assert_is_refused, items, multipart};
+use crate::harness::{
+    Entrance, LOGINS, MULTIPART, PASSWORD, Stack, URLENCODED, assert_is_refused, items, multipart,
+};
 
 const ARTHUR: &str = "king.arthur@camelot.bt";
 const MORDRED: &str = "mordred@camelot.bt";
-const LOGINS: [&str; 2] = ["/auth/jwt/login", "/auth/cookie/login"];
-const URLENCODED: &str = "application/x-www-form-urlencoded";
 
 /// A form whose fields are text.
 fn form<'a>(fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a [u8])> {
@@ -40,11 +40,7 @@ async fn h03_of_a_repeated_form_field_the_last_decides_and_nothing_sees_the_othe
         }
     }
     let file = ("password\"; filename=\"p.txt", "wrong");
-    let text_last = http.send_form(
-        LOGINS[0],
-        "multipart/form-data; boundary=XX",
-        multipart(&form(&[file, user, password])),
-    );
+    let text_last = http.send_form(LOGINS[0], MULTIPART, multipart(&form(&[file, user, password])));
     assert_eq!(text_last.await.status, 200);
     // The name of a field is decoded before it is compared.
     let spelled = format!("username={ARTHUR}&password={PASSWORD}&user%6eame=mordred%40camelot.bt");
@@ -92,7 +88,7 @@ async fn h03_a_form_that_says_two_things_at_once_logs_nobody_in() {
         assert_is_refused(&http.send(basic).await, 422, "HTTP Basic");
         let file = ("password\"; filename=\"p.txt", PASSWORD);
         let body = multipart(&form(&[user, password, file]));
-        let answer = http.send_form(path, "multipart/form-data; boundary=XX", body).await;
+        let answer = http.send_form(path, MULTIPART, body).await;
         assert_is_refused(&answer, 422, "a file after the text");
         for (status, body) in [
             (422, format!("username={ARTHUR};password={PASSWORD}")),

@@ -52,6 +52,10 @@ pub fn clear() -> HeaderValue {
     HeaderValue::from_static(r#"fastapiusersauth=""; HttpOnly; Max-Age=0; Path=/; SameSite=lax; Secure"#)
 }
 
+/// How often a name is decoded: each time costs its length, and a `%` in it may be encoded thousands of times over. The
+/// last time must change nothing: no careless reader decodes so often, and no honest name is encoded so often.
+const ROUNDS: usize = 4;
+
 enum Meaning {
     Ours,
     Disguised,
@@ -62,9 +66,8 @@ fn meaning_of(name: &[u8]) -> Meaning {
     if name == NAME.as_bytes() {
         return Meaning::Ours;
     }
-    // Decode as often as it changes something, so that no depth of encoding hides the name.
     let mut decoded = name.to_vec();
-    loop {
+    for _ in 0..ROUNDS {
         let next: Vec<u8> = percent_decode(&decoded).collect();
         if String::from_utf8_lossy(&next).trim_matches(is_space_or_control) == NAME {
             return Meaning::Disguised;
@@ -74,6 +77,7 @@ fn meaning_of(name: &[u8]) -> Meaning {
         }
         decoded = next;
     }
+    Meaning::Disguised // what is under so many layers, nobody needs to know
 }
 
 fn is_space_or_control(character: char) -> bool {
@@ -157,6 +161,17 @@ mod tests {
             for header in [format!("{name}=evil; fastapiusersauth=good"), format!("{name}=evil")] {
                 assert_eq!(read_one(&header), Err(Failure::AmbiguousCredential), "{header:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_encoded_deeper_than_it_is_decoded_is_refused_whatever_it_is() {
+        let encoded = |depth: usize| format!("%{}61=x; fastapiusersauth=good", "25".repeat(depth - 1));
+        for depth in 1..ROUNDS {
+            assert_eq!(read_one(&encoded(depth)), Ok(Some("good".to_owned())), "{depth}");
+        }
+        for depth in [ROUNDS, ROUNDS + 1, 50_000] {
+            assert_eq!(read_one(&encoded(depth)), Err(Failure::AmbiguousCredential), "{depth}");
         }
     }
 

@@ -28,7 +28,7 @@ pub struct Verifier {
     identity: Identity,
     trusted: RwLock<Option<Arc<Trusted>>>,
     /// Who holds the lock is reading the keys: so an older answer never replaces a newer one.
-    reads: Mutex<Reads>,
+    reads: Arc<Mutex<Reads>>,
 }
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Verifier {
     /// A verifier that has no keys yet.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self { identity, trusted: RwLock::new(None), reads: Mutex::default() }
+        Self { identity, trusted: RwLock::new(None), reads: Arc::default() }
     }
 
     /// Keeps the keys fresh, for ever.
@@ -75,7 +75,7 @@ impl Verifier {
     ///
     /// # Errors
     /// If there are no keys to check it with, or it names one that is not known and the keys cannot be read.
-    pub async fn verify(&self, token: &str) -> Result<Option<Claims>, Failure> {
+    pub async fn verify(self: &Arc<Self>, token: &str) -> Result<Option<Claims>, Failure> {
         match self.check(token)? {
             Ok(claims) => Ok(Some(claims)),
             Err(Refusal::UnknownKey { .. }) => {
@@ -107,18 +107,20 @@ impl Verifier {
     }
 
     /// Whether the last read succeeded: then a key that is still unknown is nobody's, but for a pause.
-    async fn read_keys_for_unknown_key(&self) -> bool {
-        let mut reads = self.reads.lock().await;
-        if reads.for_unknown_key.is_none_or(|last| last.elapsed() >= UNKNOWN_KEY_PAUSE) {
-            reads.for_unknown_key = Some(Instant::now());
-            self.read_keys(&mut reads).await;
+    async fn read_keys_for_unknown_key(self: &Arc<Self>) -> bool {
+        let mut reads = Arc::clone(&self.reads).lock_owned().await;
+        if reads.for_unknown_key.is_some_and(|last| last.elapsed() < UNKNOWN_KEY_PAUSE) {
+            return !reads.failed;
         }
-        !reads.failed
+        reads.for_unknown_key = Some(Instant::now());
+        // A task of its own: who hangs up must not cut off the one read that there is for everybody in this pause.
+        let verifier = Arc::clone(self);
+        let read = tokio::spawn(async move { verifier.read_keys(&mut reads).await });
+        read.await.unwrap_or(false)
     }
 
     /// Whether the keys could be read. The identity client has logged why not.
     async fn read_keys(&self, reads: &mut Reads) -> bool {
-        reads.failed = true; // also if the request is dropped meanwhile
         let read = match self.identity.keys().await {
             Ok(keys) if !keys.keys.is_empty() => {
                 let trusted = Arc::new(Trusted { keys, read_at: Instant::now() });
@@ -133,7 +135,7 @@ impl Verifier {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::identity::tests::{Trust, client, free_address, serve};
     use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -147,7 +149,7 @@ mod tests {
     const PRIVATE: &str = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";
     const PUBLIC: &str = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
 
-    fn token(kid: &str) -> String {
+    pub(crate) fn token(kid: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let claims = Claims {
             iss: "https://id.example".to_owned(),
@@ -166,12 +168,12 @@ mod tests {
         jsonwebtoken::encode(&header, &claims, &key).unwrap()
     }
 
-    fn key(kid: &str) -> PublicKey {
+    pub(crate) fn key(kid: &str) -> PublicKey {
         let ed25519_public_key = STANDARD.decode(PUBLIC).unwrap();
         PublicKey { kid: kid.to_owned(), ed25519_public_key, ..PublicKey::default() }
     }
 
-    fn trust() -> Trust {
+    pub(crate) fn trust() -> Trust {
         let trust = Trust::default();
         trust.keys.lock().unwrap().push(key("k"));
         trust
@@ -181,7 +183,7 @@ mod tests {
         verifier.read_keys(&mut *verifier.reads.lock().await).await
     }
 
-    async fn ready(verifier: &Verifier) {
+    pub(crate) async fn ready(verifier: &Verifier) {
         while !read(verifier).await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -190,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_believed_if_the_issuer_signed_it_also_when_the_issuer_is_away() {
         let address = free_address();
-        let verifier = Verifier::new(client(address));
+        let verifier = Arc::new(Verifier::new(client(address)));
         assert_eq!(verifier.verify(&token("k")).await, Err(Failure::Unreachable));
         let server = serve(address, trust());
         ready(&verifier).await;
@@ -216,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_key_is_believed_at_once() {
         let address = free_address();
-        let verifier = Verifier::new(client(address));
+        let verifier = Arc::new(Verifier::new(client(address)));
         let trust = trust();
         let server = serve(address, trust.clone());
         ready(&verifier).await;
@@ -226,12 +228,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_hangs_up_does_not_cut_off_the_read_that_his_token_began() {
+        let address = free_address();
+        let trust = Trust { delay: Duration::from_millis(300), ..trust() };
+        let server = serve(address, trust.clone());
+        let verifier = Arc::new(Verifier::new(client(address)));
+        ready(&verifier).await;
+        trust.keys.lock().unwrap().push(key("new"));
+        let new = token("new");
+        let hung_up = tokio::time::timeout(Duration::from_millis(100), verifier.verify(&new)).await;
+        assert!(hung_up.is_err(), "the read was over already");
+        // The others are not worse off for him: the read that he began is the one of these thirty seconds.
+        assert!(verifier.verify(&token("new")).await.unwrap().is_some());
+        assert_eq!(verifier.verify(&token("other")).await, Ok(None));
+        server.shutdown_background();
+    }
+
+    #[tokio::test]
     async fn j07_tokens_with_unknown_keys_make_one_call_in_thirty_seconds() {
         let address = free_address();
         let trust = trust();
         let calls = Arc::clone(&trust.calls);
         let server = serve(address, trust);
-        let verifier = Verifier::new(client(address));
+        let verifier = Arc::new(Verifier::new(client(address)));
         ready(&verifier).await;
         let before = calls.load(Ordering::SeqCst);
         let tokens: Vec<_> = (0..100).map(|n| token(&n.to_string())).collect();

@@ -127,11 +127,11 @@ impl Fields {
         match &value {
             Value::Bool(flag) => Ok(*flag),
             Value::Number(number) => flag_of_number(number).map_err(|whole| match whole {
-                true => invalid::unknown_flag(name, &value),
-                false => invalid::not_a_flag(name, &value),
+                true => invalid::unknown_flag(name),
+                false => invalid::not_a_flag(name),
             }),
-            Value::String(text) => flag_of_text(text).ok_or_else(|| invalid::unknown_flag(name, &value)),
-            Value::Null | Value::Array(_) | Value::Object(_) => Err(invalid::not_a_flag(name, &value)),
+            Value::String(text) => flag_of_text(text).ok_or_else(|| invalid::unknown_flag(name)),
+            Value::Null | Value::Array(_) | Value::Object(_) => Err(invalid::not_a_flag(name)),
         }
     }
 }

@@ -8,6 +8,7 @@ use actix_web::web::Bytes;
 use futures_util::{StreamExt as _, stream};
 use percent_encoding::percent_decode;
 use secrecy::SecretString;
+use serde_json::Value;
 
 use super::invalid::{self, Item};
 use super::{Body, MAX_LENGTH, unquote};
@@ -56,12 +57,14 @@ pub async fn credentials(body: &Body) -> Result<Credentials, Failure> {
 
 fn validate(form: Form) -> Result<Credentials, Failure> {
     let mut wrong = Vec::new();
-    if let Some(Entry::Text(grant)) = &form.grant_type
-        && !grant.is_empty()
-        && grant != b"password"
-        && str::from_utf8(grant).is_ok()
-    {
-        wrong.push(invalid::unknown_grant());
+    match &form.grant_type {
+        Some(Entry::File) => wrong.push(invalid::not_a_string("grant_type", &Value::Null)),
+        Some(Entry::Text(grant))
+            if !grant.is_empty() && grant != b"password" && str::from_utf8(grant).is_ok() =>
+        {
+            wrong.push(invalid::unknown_grant());
+        }
+        Some(Entry::Text(_)) | None => {}
     }
     let username = required("username", form.username).map_err(|item| wrong.push(item));
     let password = required("password", form.password).map_err(|item| wrong.push(item));
@@ -83,7 +86,7 @@ fn required(name: &str, entry: Option<Entry>) -> Result<Vec<u8>, Item> {
     match entry {
         Some(Entry::Text(bytes)) if !bytes.is_empty() => Ok(bytes),
         Some(Entry::Text(_)) | None => Err(invalid::missing(name)),
-        Some(Entry::File) => Err(invalid::not_a_string(name, &serde_json::Value::Null)),
+        Some(Entry::File) => Err(invalid::not_a_string(name, &Value::Null)),
     }
 }
 

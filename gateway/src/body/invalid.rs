@@ -64,15 +64,15 @@ pub fn not_a_string(field: &str, value: &Value) -> Item {
 
 /// A field has a value that could be a flag, but is none.
 #[must_use]
-pub fn unknown_flag(field: &str, value: &Value) -> Item {
+pub fn unknown_flag(field: &str) -> Item {
     let message = "Input should be a valid boolean, unable to interpret input";
-    item("bool_parsing", at(field), message, shown(value))
+    item("bool_parsing", at(field), message, Value::Null)
 }
 
 /// A field has a value that cannot be a flag.
 #[must_use]
-pub fn not_a_flag(field: &str, value: &Value) -> Item {
-    item("bool_type", at(field), "Input should be a valid boolean", shown(value))
+pub fn not_a_flag(field: &str) -> Item {
+    item("bool_type", at(field), "Input should be a valid boolean", Value::Null)
 }
 
 /// A field has a value that breaks a rule; for `email`, `reason` says why it is no e-mail address.
@@ -125,7 +125,7 @@ fn at(field: &str) -> Value {
 /// The value, if it cannot be a password.
 fn shown(value: &Value) -> Value {
     match value {
-        Value::Null | Value::Bool(_) => value.clone(),
-        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => Value::Null,
+        Value::Bool(_) => value.clone(),
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => Value::Null,
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_proto::v1;
 use portcullis_proto::v1::trust_service_server::{TrustService, TrustServiceServer};
+use portcullis_proto::{bearer, v1};
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::Trust;
@@ -32,24 +33,16 @@ impl TrustService for Service {
     }
 }
 
-/// Who calls, by the access token in the `authorization` metadata (RFC 6750 section 2.1).
+/// Who calls, by the access token in the `authorization` metadata.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]: no token, two, or one that is not believed.
 pub fn caller<T>(trust: &Trust, request: &Request<T>) -> Result<Caller> {
-    let mut values = request.metadata().get_all("authorization").iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(Error::unauthenticated("there is not exactly one authorization"));
-    };
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|value| value.split_once(' '))
-        .ok_or_else(|| Error::unauthenticated("the authorization is not of the form Bearer TOKEN"))?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Error::unauthenticated("the authorization is not a bearer token"));
-    }
-    trust.verify(SystemTime::now(), token.trim_ascii())
+    let values = request.metadata().get_all("authorization").iter().map(MetadataValue::as_encoded_bytes);
+    let token = bearer::token(values).map_err(Error::unauthenticated)?;
+    let token =
+        token.ok_or_else(|| Error::unauthenticated("there is no authorization of the form Bearer TOKEN"))?;
+    trust.verify(SystemTime::now(), token)
 }
 
 fn to_public_key(key: &PublicKey) -> v1::PublicKey {

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 
 use super::{Email, EmailError, MAX_BYTES, MAX_LOCAL_BYTES, canonical, domain};
@@ -184,9 +186,9 @@ fn no_limit_is_off_by_one() {
     assert_eq!(parse(&format!("{}king@camelot.bt", " ".repeat(2034))), Err(EmailError::InputTooLong));
 }
 
-/// Each input is read a thousand times: were the work not bounded, this would not end within the limit of a test.
+/// Of each input the fastest reading counts: some is undisturbed on the busiest machine.
 #[test]
-fn h06_a_long_input_costs_little() {
+fn h06_a_long_input_costs_at_most_five_milliseconds() {
     let inputs = [
         ".".repeat(10_000),
         "a".repeat(1 << 20),
@@ -198,7 +200,13 @@ fn h06_a_long_input_costs_little() {
         format!("a@xn--{}.com", "9".repeat(240)),
     ];
     for input in inputs {
-        assert!((0..1000).all(|_| parse(&input).is_err()), "{input}");
+        let took = |_| {
+            let started = Instant::now();
+            assert!(parse(&input).is_err(), "{input}");
+            started.elapsed()
+        };
+        let fastest = (0..200).map(took).min();
+        assert!(fastest <= Some(Duration::from_millis(5)), "{fastest:?}: {input:.100}");
     }
 }
 

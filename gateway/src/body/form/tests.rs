@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
-async fn read(content_type: &str, bytes: &[u8]) -> Result<(String, String), (u16, serde_json::Value)> {
+async fn read(content_type: &str, bytes: &[u8]) -> Result<(String, String), (u16, Value)> {
     let body = Body {
         essence: content_type.split(';').next().unwrap().to_owned(),
         content_type: content_type.as_bytes().to_vec(),
@@ -17,18 +17,18 @@ async fn read(content_type: &str, bytes: &[u8]) -> Result<(String, String), (u16
     }
 }
 
-async fn form(text: &str) -> Result<(String, String), (u16, serde_json::Value)> {
+async fn form(text: &str) -> Result<(String, String), (u16, Value)> {
     read("application/x-www-form-urlencoded", text.as_bytes()).await
 }
 
-fn kinds(result: Result<(String, String), (u16, serde_json::Value)>) -> Vec<String> {
+fn kinds(result: Result<(String, String), (u16, Value)>) -> Vec<String> {
     let (status, detail) = result.unwrap_err();
     assert_eq!(status, 422);
-    let kind = |item: &serde_json::Value| format!("{} {}", item["loc"][1], item["type"]).replace('"', "");
+    let kind = |item: &Value| format!("{} {}", item["loc"][1], item["type"]).replace('"', "");
     detail.as_array().unwrap().iter().map(kind).collect()
 }
 
-fn good(username: &str, password: &str) -> Result<(String, String), (u16, serde_json::Value)> {
+fn good(username: &str, password: &str) -> Result<(String, String), (u16, Value)> {
     Ok((username.to_owned(), password.to_owned()))
 }
 
@@ -91,9 +91,14 @@ async fn a_broken_multipart_form_is_refused() {
 }
 
 #[actix_web::test]
-async fn a_file_is_not_a_password() {
-    let body = parts("--XX--\r\n").replace("name=\"password\"", "name=\"password\"; filename=\"p.txt\"");
-    assert_eq!(kinds(read(MULTIPART, body.as_bytes()).await), ["password string_type"]);
+async fn a_file_is_no_text_whichever_field_it_is() {
+    for field in ["grant_type", "username", "password"] {
+        let grant = "--XX\r\nContent-Disposition: form-data; name=\"grant_type\"\r\n\r\npassword\r\n";
+        let body = grant.to_owned() + &parts("--XX--\r\n");
+        assert_eq!(read(MULTIPART, body.as_bytes()).await, good("a@b.com", "p w"));
+        let body = body.replace(&format!("\"{field}\""), &format!("\"{field}\"; filename=\"p.txt\""));
+        assert_eq!(kinds(read(MULTIPART, body.as_bytes()).await), [format!("{field} string_type")]);
+    }
 }
 
 proptest! {
