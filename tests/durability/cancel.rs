@@ -72,7 +72,7 @@ impl<'a> Storm<'a> {
             }
             1 => drop(http.log_in(&self.email, PASSWORD).await),
             2..6 => {
-                drop(http.json("PATCH", "/users/me", &self.token, json!({"email": self.spelling()})).await)
+                drop(http.json("PATCH", "/users/me", &self.token, json!({"email": self.spelling()})).await);
             }
             _ => drop(http.bare("GET", "/users/me", &self.token).await),
         }

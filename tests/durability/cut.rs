@@ -16,11 +16,14 @@ const HASH: &[u8] = b"$2b$10$";
 const COMMIT: &[u8] = b"COMMIT";
 
 /// Cuts whichever of its links carries the next message that holds certain bytes.
-struct Scissors(Arc<Mutex<Vec<(Vec<u8>, Verdict)>>>);
+struct Scissors(Arc<Mutex<Armed>>);
+
+/// What the messages to come hold, the next last, and what becomes of their links.
+type Armed = Vec<(Vec<u8>, Verdict)>;
 
 impl Scissors {
     fn on<'a>(links: impl IntoIterator<Item = &'a Link>) -> Self {
-        let armed: Arc<Mutex<Vec<(Vec<u8>, Verdict)>>> = Arc::default();
+        let armed: Arc<Mutex<Armed>> = Arc::default();
         for link in links {
             let armed = Arc::clone(&armed);
             link.watch(move |said| {
@@ -42,7 +45,7 @@ impl Scissors {
         std::mem::take(&mut *self.armed()).len()
     }
 
-    fn armed(&self) -> std::sync::MutexGuard<'_, Vec<(Vec<u8>, Verdict)>> {
+    fn armed(&self) -> std::sync::MutexGuard<'_, Armed> {
         self.0.lock().expect("nobody fails with it")
     }
 }

@@ -168,14 +168,14 @@ fn gateway_to(ports: &[u16], variables: &[(&str, &str)]) -> Process {
 }
 
 /// The port in the URL of a database.
-pub fn port_of(url: &str) -> u16 {
+fn port_of(url: &str) -> u16 {
     let (_, place) = url.rsplit_once('@').expect("a URL names a user");
     let (_, port) = place.split_once('/').and_then(|(host, _)| host.split_once(':')).expect("and a port");
     port.parse().expect("is a number")
 }
 
 /// The same URL with another port, as that of a link.
-pub fn with_port(url: &str, port: u16) -> String {
+fn with_port(url: &str, port: u16) -> String {
     let (user, place) = url.rsplit_once('@').expect("a URL names a user");
     let (host, database) = place.split_once('/').expect("and a database");
     let (host, _) = host.split_once(':').expect("and a port");
