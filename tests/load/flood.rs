@@ -20,7 +20,7 @@ const EXCESS: f64 = 10.0;
 /// How many clients log in to measure what can be done: few enough to be refused nowhere.
 const CLIENTS: usize = 4;
 /// How many logins must be seen for what can be done to be known.
-const SEEN: usize = 20;
+const SEEN: usize = 15;
 /// How soon after the flood all must be as before.
 const RECOVERY: Duration = Duration::from_secs(2);
 /// A read may take this long, or twice what it takes beside as many threads that spin.
