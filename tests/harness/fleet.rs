@@ -175,7 +175,7 @@ fn port_of(url: &str) -> u16 {
 }
 
 /// The same URL with another port, as that of a link.
-fn with_port(url: &str, port: u16) -> String {
+pub fn with_port(url: &str, port: u16) -> String {
     let (user, place) = url.rsplit_once('@').expect("a URL names a user");
     let (host, database) = place.split_once('/').expect("and a database");
     let (host, _) = host.split_once(':').expect("and a port");

@@ -29,7 +29,7 @@ pub use crowd::{Ask, Crowd, Persona, Seen};
 pub use database::Database;
 pub use doors::Doors;
 pub use entrance::{Entrance, LOGINS, MULTIPART, URLENCODED, multipart, urlencoded};
-pub use fleet::{Acked, Fleet, Plan, scan};
+pub use fleet::{Acked, Fleet, Plan, scan, with_port};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
