@@ -45,6 +45,7 @@ mod outage;
 mod overload;
 mod poison;
 mod replicas;
+mod trouble;
 
 // What the code promises its readers.
 mod architecture;

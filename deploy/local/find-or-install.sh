@@ -56,3 +56,26 @@ as_root() {
         sudo "$@"
     fi
 }
+
+# Finds a Python that is new enough for our scripts, with what makes an environment.
+find_python() {
+    find_or_install python3 "python3 python3-venv" python3
+    local version
+    version=$(python3 --version | sed 's/^Python //')
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "Python 3.11 or newer is needed, and this is $version: see https://www.python.org"
+    # Debian has a package of its own for what makes an environment.
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages "Python's venv" python3-venv python3
+}
+
+# Makes an environment of Python only when what is installed is not what the file asks for, or no longer runs:
+# install_python_packages REQUIREMENTS ENVIRONMENT MODULE
+install_python_packages() {
+    local requirements=$1 environment=$2
+    cmp -s "$requirements" "$environment/.installed-requirements" &&
+        "$environment/bin/python" -c "import $3" 2>/dev/null && return
+    { python3 -m venv --clear "$environment" &&
+        "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+            --requirement "$requirements"; } >&2 || fail "pip could not install what $requirements asks for"
+    cp "$requirements" "$environment/.installed-requirements"
+}

@@ -8,6 +8,7 @@ mod opener;
 mod pooler;
 mod servers;
 mod shared;
+mod unfinished;
 
 use std::error::Error as _;
 use std::ops::Deref;
@@ -31,6 +32,7 @@ use tracing::Instrument as _;
 use crate::error::{Error, Result};
 use opener::Opener;
 use shared::Shared;
+use unfinished::Unfinished;
 
 pub use servers::{Servers, parse as parse_url};
 
@@ -185,9 +187,10 @@ impl Database {
     ) -> Result<T> {
         let database = self.clone();
         self.write(async move {
-            let mut pooled = database.connection().await?;
-            let connection: &mut AsyncPgConnection = &mut pooled;
-            connection.transaction(async move |connection| action(connection).await).await
+            let mut connection = Unfinished::new(database.connection().await?);
+            let outcome = connection.transaction(async move |connection| action(connection).await).await;
+            connection.finish();
+            outcome
         })
         .await
     }
@@ -213,7 +216,7 @@ impl Database {
     }
 
     /// Gives up all connections: the next ones are opened to whichever server takes writes.
-    fn renew(&self) {
+    pub fn renew(&self) {
         *self.stale_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.shared.renew();
     }

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -58,14 +60,81 @@ impl Cluster {
         }
     }
 
+    /// Stops all its processes where they are, as a machine that hangs, until the answer is dropped.
+    pub fn hang(&self) -> Hang<'_> {
+        self.pause();
+        Hang(self)
+    }
+
     /// Stops all its processes where they are, as a machine that hangs; [`Cluster::resume`] lets them go on.
     pub fn pause(&self) {
+        // The first one before its children are counted, so that it makes no more.
+        signal("STOP", &self.processes()[..1]);
         signal("STOP", &self.processes());
     }
 
     /// Lets what [`Cluster::pause`] has stopped go on.
     pub fn resume(&self) {
         signal("CONT", &self.processes());
+    }
+
+    /// Its folder. What a test puts there goes with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        let port = fs::read_to_string(self.folder().join("port")).expect("it has a port");
+        port.trim().parse().expect("is a number")
+    }
+
+    /// The password of the role `postgres`, who may do anything.
+    pub fn superuser_password(&self) -> String {
+        fs::read_to_string(self.folder().join("superuser-password")).expect("it has a superuser")
+    }
+
+    /// The URL of `postgres`, for whom some connections are kept free.
+    pub fn superuser_url(&self) -> String {
+        format!("postgres://postgres:{}@127.0.0.1:{}/postgres", self.superuser_password(), self.port())
+    }
+
+    /// A program that came with the server.
+    pub fn program(&self, name: &str) -> PathBuf {
+        // How it was started: the path of the server, then its options.
+        let options = fs::read_to_string(self.folder().join("data/postmaster.opts")).expect("it was started");
+        let server = options.split_whitespace().next().expect("names the server");
+        Path::new(server).with_file_name(name)
+    }
+
+    /// A program to be run as the user who owns the cluster, and the folder as he reaches it: those above it may be
+    /// closed to him. Postgres and its relatives refuse to run as root.
+    pub fn as_owner(&self, program: &Path) -> (Command, String) {
+        let [owner, us] = ["data/PG_VERSION", "password"].map(|file| self.metadata(file));
+        if owner.uid() == us.uid() {
+            let mut command = Command::new(program);
+            command.current_dir("/");
+            return (command, self.folder().display().to_string());
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"cd / && exec 9<"$0" && exec setpriv "$@""#]).arg(self.folder());
+        command.arg(format!("--reuid={}", owner.uid())).arg(format!("--regid={}", owner.gid()));
+        command.arg("--clear-groups").arg(program);
+        (command, "/proc/self/fd/9".to_owned())
+    }
+
+    /// Puts a file into its folder that only its owner may read.
+    pub fn put(&self, name: &str, text: &str) {
+        let path = self.folder().join(name);
+        let _ = fs::remove_file(&path);
+        fs::write(&path, text).expect("is written");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("is ours");
+        let owner = self.metadata("data/PG_VERSION");
+        std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid())).expect("we may");
+    }
+
+    fn metadata(&self, file: &str) -> fs::Metadata {
+        fs::metadata(self.folder().join(file)).expect("the cluster has been made")
     }
 
     /// The server and all that it has started.
@@ -98,6 +167,15 @@ impl Drop for Cluster {
             self.resume();
         }
         self.crash();
+    }
+}
+
+/// A cluster that hangs until this is dropped, also by a test that fails: nothing that asks it would ever end.
+pub struct Hang<'a>(&'a Cluster);
+
+impl Drop for Hang<'_> {
+    fn drop(&mut self) {
+        self.0.resume();
     }
 }
 

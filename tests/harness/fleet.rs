@@ -162,7 +162,7 @@ async fn idle_in_transaction(database: &Database) -> Vec<String> {
 }
 
 /// The port in the URL of a database.
-pub fn port_of(url: &str) -> u16 {
+fn port_of(url: &str) -> u16 {
     let (_, place) = url.rsplit_once('@').expect("a URL names a user");
     let (_, port) = place.split_once('/').and_then(|(host, _)| host.split_once(':')).expect("and a port");
     port.parse().expect("is a number")

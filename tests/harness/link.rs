@@ -2,7 +2,7 @@
 //! cuts it or lets it hang. It runs in a thread of its own, so that a test that blocks does not stall it.
 
 use std::net::{Ipv4Addr, TcpListener as Listener};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Link {
     pub port: u16,
     weather: Option<watch::Sender<Weather>>,
     hook: Arc<Mutex<Hook>>,
-    accepted: Arc<AtomicUsize>,
+    accepted: Arc<Mutex<Vec<std::time::Instant>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,7 +57,7 @@ impl Link {
         listener.set_nonblocking(true).expect("is legal");
         let port = listener.local_addr().expect("is bound").port();
         let (weather, looking) = watch::channel(Weather::default());
-        let accepted = Arc::new(AtomicUsize::new(0));
+        let accepted = Arc::default();
         let hook: Arc<Mutex<Hook>> = Arc::new(Mutex::new(Box::new(|_| Verdict::Pass)));
         let (counter, asked) = (Arc::clone(&accepted), Arc::clone(&hook));
         let thread = std::thread::spawn(move || {
@@ -105,7 +105,13 @@ impl Link {
 
     /// How many connections were ever tried.
     pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::Relaxed)
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// When connections were tried since a moment.
+    pub fn accepted_since(&self, moment: std::time::Instant) -> Vec<std::time::Instant> {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.iter().copied().filter(|time| *time >= moment).collect()
     }
 
     fn change(&self, change: impl FnOnce(&mut Weather)) {
@@ -137,7 +143,7 @@ async fn accept(
     listener: Listener,
     target: u16,
     mut weather: watch::Receiver<Weather>,
-    accepted: Arc<AtomicUsize>,
+    accepted: Arc<Mutex<Vec<std::time::Instant>>>,
     hook: Arc<Mutex<Hook>>,
 ) {
     let listener = TcpListener::from_std(listener).expect("there is a runtime");
@@ -148,7 +154,7 @@ async fn accept(
             changed = weather.changed() => match changed { Ok(()) => continue, Err(_) => return },
         };
         let Ok((client, _)) = client else { continue };
-        accepted.fetch_add(1, Ordering::Relaxed);
+        accepted.lock().unwrap_or_else(PoisonError::into_inner).push(std::time::Instant::now());
         let line = Line {
             weather: weather.clone(),
             hook: Arc::clone(&hook),

@@ -1,7 +1,9 @@
 //! What every test starts from: a database of its own, and real processes in front of it.
 
+mod authority;
 mod client;
 mod cluster;
+mod crowd;
 mod database;
 mod doors;
 mod entrance;
@@ -11,28 +13,34 @@ mod fuzz;
 mod http;
 mod link;
 mod load;
+mod pooler;
 mod process;
 mod raw;
 mod refusal;
 mod rpc;
+mod standby;
 mod vigil;
 mod wire;
 
+pub use authority::Authority;
 pub use client::{Client, request};
 pub use cluster::Cluster;
+pub use crowd::{Ask, Crowd, Persona, Seen};
 pub use database::Database;
 pub use doors::Doors;
 pub use entrance::{Entrance, LOGINS, MULTIPART, URLENCODED, multipart, urlencoded};
-pub use fleet::{Acked, Fleet, Plan, port_of, scan, with_port};
+pub use fleet::{Acked, Fleet, Plan, scan, with_port};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};
 pub use http::{Answer, Http, Transport};
 pub use link::{Link, Verdict};
 pub use load::{Sample, Spinners, offer, percentile, rate, repeat};
+pub use pooler::Pooler;
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use refusal::{CANARY, assert_is_refused, bad_addresses, items};
 pub use rpc::{Rpc, outcome, with_token};
+pub use standby::Standby;
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};
 

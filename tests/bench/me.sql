@@ -1,0 +1,8 @@
+-- What identity-service asks for GET /users/me (identity-service/src/users/store.rs, find): the user by the primary key,
+-- and whether his session goes on.
+SELECT id, email, email_canonical, epoch, is_active, is_superuser, is_verified, created_at, updated_at,
+    EXISTS (
+        SELECT id, user_id, created_at, expires_at FROM sessions
+        WHERE id = :session AND user_id = :user AND expires_at > now() - interval '5 seconds'
+    )
+FROM users WHERE id = ANY (ARRAY[:user]::uuid[]);
