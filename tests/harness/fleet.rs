@@ -82,7 +82,9 @@ impl Fleet {
                 Some(links) => links.iter().map(|link| link.port).collect(),
                 None => identities.iter().map(|identity| identity.port).collect(),
             };
-            gateway_to(&ports, plan.gateway)
+            let urls: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+            let all = urls.join(",");
+            Process::gateway_to(ports[0], &[&[("IDENTITY_SERVICE_URL", all.as_str())], plan.gateway].concat())
         };
         let gateways: Vec<_> = (0..plan.gateways).map(gateway).collect();
         let fleet = Self { gateways, identities, grpc_links, database_links, database };
@@ -157,14 +159,6 @@ async fn idle_in_transaction(database: &Database) -> Vec<String> {
     tokio::time::sleep(Duration::from_millis(400)).await;
     let idle = database.rows(sql, &[]).await;
     idle.iter().map(|row| format!("idle in a transaction: {}", row.get::<_, String>(0))).collect()
-}
-
-/// A gateway in front of identity-services at these ports.
-fn gateway_to(ports: &[u16], variables: &[(&str, &str)]) -> Process {
-    let urls: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
-    let urls = urls.join(",");
-    let all = [&[("IDENTITY_SERVICE_URL", urls.as_str())], variables].concat();
-    Process::gateway_to(ports[0], &all)
 }
 
 /// The port in the URL of a database.

@@ -67,9 +67,12 @@ impl Users {
         }
         let hashed = place.hash(password.clone()).await?;
         let user = NewUser { id, email: email.clone(), password: hashed, is_superuser, is_verified };
-        let database = self.database.clone();
-        let action = async move { store::insert(&mut *database.connection().await?, &user).await };
-        match self.database.write(action).await {
+        // A transaction, though it is one statement: a row that the database shows is not committed yet, and if it then
+        // cannot be, nobody else would tell.
+        let inserted = self
+            .database
+            .transaction(move |connection| async move { store::insert(connection, &user).await }.boxed());
+        match inserted.await {
             // Perhaps by this very registration: it came twice, and the first was slower than it seemed.
             Err(taken @ (Error::UserIdTaken | Error::EmailTaken)) => {
                 match self.find_earlier(id, &email).await? {
