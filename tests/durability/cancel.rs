@@ -25,8 +25,8 @@ struct Storm<'a> {
     fleet: &'a Fleet,
     http: Vec<Http>,
     rpc: Vec<Rpc>,
-    email: String,
-    token: String,
+    /// A user each client, with his address and his token: they do not wait for one another's row.
+    users: Vec<(String, String)>,
     acked: Mutex<Vec<Acked>>,
     hung_up: AtomicUsize,
 }
@@ -34,25 +34,29 @@ struct Storm<'a> {
 impl<'a> Storm<'a> {
     async fn over(fleet: &'a Fleet) -> Self {
         let http = fleet.clients();
-        let email = "king.arthur@camelot.bt".to_owned();
-        assert_eq!(http[0].register(&email, PASSWORD).await.status, 201);
-        let token = http[0].token(&email, PASSWORD).await;
+        let mut users = Vec::new();
+        for number in 0..CLIENTS {
+            let email = format!("knight{number}@camelot.bt");
+            assert_eq!(http[0].register(&email, PASSWORD).await.status, 201);
+            let token = http[0].token(&email, PASSWORD).await;
+            users.push((email, token));
+        }
         let rpc = join_all(fleet.identities.iter().map(|identity| Rpc::connect(identity.port))).await;
-        Self { fleet, http, rpc, email, token, acked: Mutex::default(), hung_up: AtomicUsize::new(0) }
+        Self { fleet, http, rpc, users, acked: Mutex::default(), hung_up: AtomicUsize::new(0) }
     }
 
     /// A client who does something and waits for the answer no longer than he likes.
-    async fn client(&self) {
-        let action = random(12);
+    async fn client(&self, number: usize) {
+        let (action, user) = (random(12), &self.users[number]);
         let answered = async {
             match action {
                 // On a connection of its own, which is closed, and on one that others use too.
                 0..4 => {
                     let identity = &self.fleet.identities[random(self.rpc.len())];
-                    self.call(&mut Rpc::connect(identity.port).await).await;
+                    self.call(&mut Rpc::connect(identity.port).await, user).await;
                 }
-                4..6 => self.call(&mut self.rpc[random(self.rpc.len())].clone()).await,
-                _ => self.request(&self.http[random(self.http.len())]).await,
+                4..6 => self.call(&mut self.rpc[random(self.rpc.len())].clone(), user).await,
+                _ => self.request(&self.http[random(self.http.len())], user).await,
             }
         };
         // One of many is patient: what he was told must be so.
@@ -61,7 +65,7 @@ impl<'a> Storm<'a> {
         self.hung_up.fetch_add(usize::from(answered.is_err()), Ordering::Relaxed);
     }
 
-    async fn request(&self, http: &Http) {
+    async fn request(&self, http: &Http, (own, token): &(String, String)) {
         let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
         match random(12) {
             0 => {
@@ -70,15 +74,15 @@ impl<'a> Storm<'a> {
                     self.acknowledge(answer.text("id"), email);
                 }
             }
-            1 => drop(http.log_in(&self.email, PASSWORD).await),
+            1 => drop(http.log_in(own, PASSWORD).await),
             2..6 => {
-                drop(http.json("PATCH", "/users/me", &self.token, json!({"email": self.spelling()})).await);
+                drop(http.json("PATCH", "/users/me", token, json!({"email": spelling(own)})).await);
             }
-            _ => drop(http.bare("GET", "/users/me", &self.token).await),
+            _ => drop(http.bare("GET", "/users/me", token).await),
         }
     }
 
-    async fn call(&self, rpc: &mut Rpc) {
+    async fn call(&self, rpc: &mut Rpc, (own, token): &(String, String)) {
         let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
         match random(12) {
             0 => {
@@ -90,27 +94,21 @@ impl<'a> Storm<'a> {
                 }
             }
             1 => {
-                let message =
-                    CreateSessionRequest { email: self.email.clone(), password: PASSWORD.to_owned() };
+                let message = CreateSessionRequest { email: own.clone(), password: PASSWORD.to_owned() };
                 drop(rpc.sessions.create_session(message).await);
             }
             2..6 => {
-                let user = User { email: self.spelling(), ..User::default() };
+                let user = User { email: spelling(own), ..User::default() };
                 let update_mask = Some(prost_types::FieldMask { paths: vec!["email".to_owned()] });
                 let message =
                     UpdateUserRequest { id: "me".to_owned(), user: Some(user), update_mask, password: None };
-                drop(rpc.users.update_user(with_token(message, &self.token)).await);
+                drop(rpc.users.update_user(with_token(message, token)).await);
             }
             _ => {
                 let message = GetUserRequest { id: "me".to_owned() };
-                drop(rpc.users.get_user(with_token(message, &self.token)).await);
+                drop(rpc.users.get_user(with_token(message, token)).await);
             }
         }
-    }
-
-    /// The same address in capitals or not: a change that ends nothing.
-    fn spelling(&self) -> String {
-        if random(2) == 0 { self.email.to_ascii_uppercase() } else { self.email.clone() }
     }
 
     fn acknowledge(&self, id: String, email: String) {
@@ -122,13 +120,18 @@ impl<'a> Storm<'a> {
         let left = AtomicUsize::new(requests);
         let take =
             || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-        join_all((0..CLIENTS).map(|_| async {
+        join_all((0..CLIENTS).map(async |number| {
             while take() {
-                self.client().await;
+                self.client(number).await;
             }
         }))
         .await;
     }
+}
+
+/// The same address in capitals or not: a change that ends nothing.
+fn spelling(email: &str) -> String {
+    if random(2) == 0 { email.to_ascii_uppercase() } else { email.to_owned() }
 }
 
 /// How many connections to Postgres were ever opened and are no longer there.
@@ -153,7 +156,7 @@ async fn f37_clients_who_hang_up_at_any_moment_lose_nothing_that_was_acknowledge
     storm.blow(requests).await;
     // Whoever waited for a hash has gone: one at most is still being computed, and its permit comes back.
     for rpc in &storm.rpc {
-        let message = CreateSessionRequest { email: storm.email.clone(), password: PASSWORD.to_owned() };
+        let message = CreateSessionRequest { email: storm.users[0].0.clone(), password: PASSWORD.to_owned() };
         let login = rpc.clone().sessions.create_session(message).await;
         assert!(login.is_ok(), "hash permits are missing: {:?}", login.err());
     }
