@@ -36,6 +36,8 @@ impl Scene {
 struct Round {
     /// The requests of the crowd.
     crowd: Vec<Seen>,
+    /// When the first connection was given back.
+    freed: Instant,
     /// The slowest answer about health meanwhile.
     health: Duration,
     /// How soon after the release all was well.
@@ -109,12 +111,14 @@ async fn play(scene: &Scene, clients: &[Http]) -> Round {
     blocker.batch_execute("ROLLBACK").await.unwrap();
     until_well(gateway, &scene.http(), &scene.persona, &[Ask::Me, Ask::Change], Duration::from_secs(5)).await;
     let recovery = released.elapsed();
+    let mut freed = released;
     for holder in holders {
         // Refused once it had waited for the lock for a second, or in luck.
-        let status = holder.await.unwrap().status;
-        assert!([200, 503].contains(&status), "{status}");
+        let seen = holder.await.unwrap();
+        assert!([200, 503].contains(&seen.status), "{seen:?}");
+        freed = freed.min(seen.began + seen.took);
     }
-    Round { crowd, health, recovery }
+    Round { crowd, freed, health, recovery }
 }
 
 /// The slowest answer about health until `over`.
@@ -131,16 +135,23 @@ async fn watch_health(http: Http, over: Arc<AtomicBool>) -> Duration {
 }
 
 /// What is wrong with the answers of a crowd that met a full pool, when as many answers take `overhead` by themselves.
-fn faults(crowd: &[Seen], overhead: Duration) -> Vec<&Seen> {
+/// On a slow machine some come so late that they are given what a holder gives back, and wait for the lock as he did;
+/// how many did not.
+fn faults(round: &Round, overhead: Duration) -> (Vec<&Seen>, usize) {
     let bounds = WAIT - OFF..=WAIT + OFF + overhead;
-    crowd.iter().filter(|seen| seen.status != 503 || !bounds.contains(&seen.took)).collect()
+    let is_early = |seen: &&Seen| seen.began + WAIT + overhead < round.freed;
+    let (early, late): (Vec<_>, Vec<_>) = round.crowd.iter().partition(is_early);
+    let number = early.len();
+    let early = early.into_iter().filter(|seen| seen.status != 503 || !bounds.contains(&seen.took));
+    let late = late.into_iter().filter(|seen| ![503, 504].contains(&seen.status));
+    (early.chain(late).collect(), number)
 }
 
-/// How long the slowest of as many answers takes that wait for nothing.
+/// How long the slowest of as many answers takes that go the same way and wait for nothing.
 async fn overhead(scene: &Scene, clients: &[Http]) -> Duration {
-    let seen = ask_together(clients, &scene.persona, Ask::Forged).await;
-    // Such an answer costs the gateway alone; with identity-service it is about twice the work.
-    2 * seen.iter().map(|seen| seen.took).max().unwrap()
+    let seen = ask_together(clients, &scene.persona, Ask::Me).await;
+    let slowest = seen.iter().map(|seen| seen.took).max().unwrap();
+    slowest + rounds(Duration::from_millis(200), Duration::ZERO)
 }
 
 async fn deadlocks(database: &Database) -> i64 {
@@ -161,8 +172,9 @@ async fn f12_who_finds_every_connection_busy_is_refused_after_half_a_second_and_
             round.health,
             round.recovery
         );
-        let faults = faults(&round.crowd, overhead);
+        let (faults, early) = faults(&round, overhead);
         assert!(faults.is_empty(), "{} of {CLIENTS}: {faults:#?}", faults.len());
+        assert!(early >= rounds(CLIENTS / 4, CLIENTS / 2), "only {early} came while the pool was full");
         assert!(
             round.health <= rounds(Duration::from_secs(1), Duration::from_millis(50)),
             "{:?}",
@@ -212,5 +224,6 @@ async fn f12_control_a_pool_that_is_larger_than_the_crowd_is_seen_as_answers_tha
     let clients = clients(scene.stack.gateway.port, 20).await;
     let overhead = overhead(&scene, &clients).await;
     let round = play(&scene, &clients).await;
-    assert!(!faults(&round.crowd, overhead).is_empty(), "{}, overhead {overhead:?}", tally(&round.crowd));
+    let (faults, early) = faults(&round, overhead);
+    assert!(!faults.is_empty(), "{}, {early} early, overhead {overhead:?}", tally(&round.crowd));
 }
