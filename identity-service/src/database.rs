@@ -3,6 +3,7 @@
 //! The limits go down inwards, so that a database that is slow, gone or locked costs a caller an error and never a
 //! hang: an action, then its wait for a connection, then its statements, which the server itself ends.
 
+mod health;
 mod migrations;
 mod opener;
 mod pooler;
@@ -23,7 +24,7 @@ use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError as OpenError, RecyclingMethod,
     deadpool::{Object, Pool},
 };
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::{sleep, timeout};
@@ -193,32 +194,6 @@ impl Database {
             outcome
         })
         .await
-    }
-
-    /// Whether the database answers, and would take a write.
-    ///
-    /// # Errors
-    /// [`Error::DatabaseUnavailable`] when it does not.
-    pub async fn ping(&self) -> Result<()> {
-        let action = async {
-            let mut connection = self.connection().await?;
-            let asked =
-                diesel::sql_query("SELECT 1 WHERE NOT current_setting('transaction_read_only')::bool");
-            Ok(asked.execute(&mut connection).await?)
-        };
-        match self.read(action).await? {
-            0 => {
-                self.renew();
-                Err(Error::DatabaseUnavailable("the server has become a standby".into()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Gives up all connections: the next ones are opened to whichever server takes writes.
-    pub fn renew(&self) {
-        *self.stale_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.shared.renew();
     }
 
     /// Refuses a pooler that is no way to reach Postgres, then applies the migrations that the database lacks, one process

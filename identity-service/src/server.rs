@@ -94,21 +94,15 @@ fn span<B>(request: &Request<B>) -> Span {
 }
 
 /// Serving means: the database answers. One missed answer may be chance, two in a row are not. Each change is logged
-/// once. A server that says nothing at all, twice, is left: connections to it would be waited for again and again, and
-/// another may have taken its place.
+/// once.
 async fn watch_database(database: Database, reporter: HealthReporter) {
     let mut ticks = interval(HEALTH_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut serving, mut missed, mut silent) = (false, 0, 0);
+    let (mut serving, mut missed) = (false, 0);
     loop {
         ticks.tick().await;
-        let answer = timeout(HEALTH_CHECK, database.ping()).await;
-        let answers = matches!(answer, Ok(Ok(())));
+        let answers = matches!(timeout(HEALTH_CHECK, database.ping()).await, Ok(Ok(())));
         missed = if answers { 0 } else { missed + 1 };
-        silent = if answer.is_err() { silent + 1 } else { 0 };
-        if silent == 2 {
-            database.renew();
-        }
         if answers && !serving {
             info!("serving: the database answers");
             reporter.set_service_status("", ServingStatus::Serving).await;

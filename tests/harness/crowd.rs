@@ -67,6 +67,16 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whether it was answered as it should be when all is well.
+    pub fn succeeded(&self) -> bool {
+        self.status
+            == match self.ask {
+                Ask::Me | Ask::Change | Ask::LogIn => 200,
+                Ask::Register => 201,
+                Ask::Forged => 401,
+            }
+    }
+
     /// Whether it began after `from` and was answered before `to`.
     pub fn is_within(&self, from: Instant, to: Instant) -> bool {
         self.began >= from && self.began + self.took <= to

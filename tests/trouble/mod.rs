@@ -72,8 +72,7 @@ async fn until_well(
     let started = Instant::now();
     let well = async || {
         for ask in asks {
-            let status = persona.ask(http, *ask).await.status;
-            if !matches!((ask, status), (Ask::Forged, 401) | (Ask::Register, 201) | (_, 200)) {
+            if !persona.ask(http, *ask).await.succeeded() {
                 return false;
             }
         }

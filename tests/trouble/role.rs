@@ -148,7 +148,8 @@ async fn f10_a_first_host_that_hangs_does_not_hide_the_second() {
     let http = Http::new(services.gateway.port);
     until_well(&services.identity, &http, &services.persona, &asks, SWITCH).await;
     println!("written again after {took:?}; {}", tally(&seen));
-    assert!(took <= 2 * SWITCH, "{took:?}");
+    // Two pings of a second each must be missed before the silent one is left.
+    assert!(took <= SWITCH + Duration::from_secs(2), "{took:?}");
     drop(hanging);
 }
 

@@ -2,6 +2,7 @@
 //! failures with pauses in between.
 
 use std::error::Error as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -21,6 +22,8 @@ pub(super) const LIMIT: Duration = Duration::from_secs(2);
 /// Opens connections to the servers of the database, one at a time.
 pub(super) struct Opener {
     servers: Servers,
+    /// The number of the one to try first: what took us last, or comes after what was tried in vain last.
+    first: AtomicUsize,
     pause: Mutex<Pause>,
 }
 
@@ -34,7 +37,7 @@ struct Pause {
 
 impl Opener {
     pub(super) fn new(servers: Servers) -> Self {
-        Self { servers, pause: Mutex::new(Pause::none()) }
+        Self { servers, first: AtomicUsize::new(0), pause: Mutex::new(Pause::none()) }
     }
 
     /// Opens a connection and sets up its session by these statements. Fails at once in the pause after a failure.
@@ -65,14 +68,20 @@ impl Opener {
         Ok(client)
     }
 
-    /// Each server in turn, until one takes us; one that hangs leaves time for the others.
+    /// Each server in turn, until one takes us; one that hangs leaves time for the others, and comes last the next time,
+    /// also when whoever waits for it gives up.
     async fn connect(&self) -> Result<Connected> {
         let Servers { each, tls } = &self.servers;
         let share = LIMIT / u32::try_from(each.len()).unwrap_or(u32::MAX);
         let mut failure = Error::DatabaseUnavailable("DATABASE_URL names no server".into());
-        for settings in each {
-            failure = match timeout(share, settings.connect(tls.clone())).await {
-                Ok(Ok(connected)) => return Ok(connected),
+        let first = self.first.load(Ordering::Relaxed);
+        for number in (first..first + each.len()).map(|number| number % each.len()) {
+            self.first.store(number + 1, Ordering::Relaxed);
+            failure = match timeout(share, each[number].connect(tls.clone())).await {
+                Ok(Ok(connected)) => {
+                    self.first.store(number, Ordering::Relaxed);
+                    return Ok(connected);
+                }
                 Ok(Err(error)) => {
                     let said = format!("Postgres (DATABASE_URL): {}", describe(&error)).into();
                     if is_refusal(&error) { Error::Internal(said) } else { Error::DatabaseUnavailable(said) }

@@ -2,6 +2,7 @@
 //! Session settings, advisory locks and prepared statements would then be somebody else's.
 
 use tokio_postgres::{Client, SimpleQueryMessage};
+use uuid::Uuid;
 
 use super::opener::Opener;
 use crate::error::{Error, Result};
@@ -16,11 +17,13 @@ const ROUNDS: u32 = 3;
 /// [`Error::Internal`] when there is one, [`Error::DatabaseUnavailable`] when nobody can say.
 pub(super) async fn refuse_transaction_pooler(opener: &Opener) -> Result<()> {
     let pair = [opener.open_bare().await?, opener.open_bare().await?];
+    // No other replica, that looks at the same time, leaves such a mark.
+    let marks = [Uuid::new_v4(), Uuid::new_v4()].map(|mark| mark.to_string());
     for _ in 0..ROUNDS {
-        mark(&pair[0], "first").await?;
-        mark(&pair[1], "second").await?;
+        mark(&pair[0], &marks[0]).await?;
+        mark(&pair[1], &marks[1]).await?;
         let [first, second] = [look(&pair[0]).await?, look(&pair[1]).await?];
-        if first.0 != "first" || second.0 != "second" || first.1 == second.1 {
+        if [&first.0, &second.0] != [&marks[0], &marks[1]] || first.1 == second.1 {
             return Err(Error::Internal(
                 "Postgres (DATABASE_URL) is reached through a pooler in transaction or statement mode, which mixes up \
                  sessions: use its session mode, or connect to Postgres directly"

@@ -7,10 +7,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
-use tokio::time::Instant;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use super::health::SILENCE;
 use super::opener::Opener;
 
 /// How long the pool serves after the connection was given up.
@@ -62,6 +64,26 @@ impl Shared {
                 Ok(connection) => State::Open(Arc::new(connection)),
                 Err(_) => State::Resting(Instant::now() + REST), // whoever uses the pool meets the cause and says it
             };
+        }
+    }
+
+    /// Gives the connection up, if there is one and it does not answer; then this fails. Whoever reads over it may not
+    /// wait long enough to find out.
+    pub(super) async fn ping(&self) -> Result<(), Elapsed> {
+        let open = match &*self.state() {
+            State::Open(connection) => Arc::clone(connection),
+            State::Resting(_) | State::Opening(_) => return Ok(()),
+        };
+        match timeout(SILENCE, diesel::sql_query("SELECT 1").execute(&mut open.as_ref())).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                self.give_up(&open, &error);
+                Ok(())
+            }
+            Err(elapsed) => {
+                self.give_up(&open, &elapsed);
+                Err(elapsed)
+            }
         }
     }
 
