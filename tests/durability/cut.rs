@@ -1,4 +1,4 @@
-//! F18: a connection is cut after it has carried the message that commits, and before the answer.
+//! F18: a connection is cut after it has carried the message that commits, or the one before it, and before the answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use crate::harness::{Acked, Answer, Fleet, Link, PASSWORD, Plan, Verdict, claims
 
 /// Long enough for what was asked to be done; for a registration, with its hash.
 const DONE: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(600)];
+/// What the message that inserts a user holds: a hash of the cost of these tests.
+const INSERT: &[u8] = b"$2b$10$";
 /// What a transaction ends with.
 const COMMIT: &[u8] = b"COMMIT";
 
@@ -105,14 +107,16 @@ async fn fleet(is_grpc: bool) -> (Fleet, Scissors) {
     (fleet, scissors)
 }
 
-/// Cuts registrations off in turn: at once, after they are done, and both that and the repetition by the gateway.
-async fn cut_registrations(is_grpc: bool, what: Option<&[u8]>) -> Tally {
+/// Cuts registrations off in turn: at once, after they are done, and both that and the repetition by the gateway. At a
+/// message that holds one of these in turn, or the address.
+async fn cut_registrations(is_grpc: bool, whats: &[Option<&[u8]>]) -> Tally {
     let (fleet, scissors) = fleet(is_grpc).await;
     let (mut tally, mut acked) = (Tally::default(), Vec::new());
     let done = Verdict::CutAfter(DONE[usize::from(is_grpc)]);
     let turns = [&[Verdict::Cut][..], &[done], &[done, Verdict::Cut], &[done, done]];
     for number in 0..rounds(8, 200) {
-        acked.push(tally.round(&fleet, &scissors, what, turns[number % turns.len()]).await);
+        let (what, turn) = (whats[number % whats.len()], turns[number / whats.len() % turns.len()]);
+        acked.push(tally.round(&fleet, &scissors, what, turn).await);
     }
     fleet.invariants(&acked).await;
     println!("{tally:?}");
@@ -121,13 +125,13 @@ async fn cut_registrations(is_grpc: bool, what: Option<&[u8]>) -> Tally {
 
 #[tokio::test]
 async fn f18_a_registration_cut_off_from_postgres_at_its_commit_is_repeated_and_makes_one_user() {
-    let tally = cut_registrations(false, Some(COMMIT)).await;
+    let tally = cut_registrations(false, &[Some(COMMIT), Some(INSERT)]).await;
     assert!(tally.healed > 0, "the gateway never repeated anything: {tally:?}");
 }
 
 #[tokio::test]
 async fn f18_a_registration_cut_off_from_identity_service_is_repeated_and_makes_one_user() {
-    let tally = cut_registrations(true, None).await;
+    let tally = cut_registrations(true, &[None]).await;
     assert!(tally.healed > 0, "the gateway never repeated anything: {tally:?}");
     assert!(tally.lost > 0, "no answer of a registration that was carried out was lost: {tally:?}");
 }

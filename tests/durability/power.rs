@@ -23,13 +23,17 @@ async fn fail_and_recover(cluster: &Cluster, fleet: &Fleet) -> Acked {
     cluster.kill();
     let started = Instant::now();
     cluster.restart();
+    let answers = started.elapsed();
     let http = &fleet.clients()[0];
     loop {
         let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
         let answer = http.register(&email, PASSWORD).await;
         assert!([201, 503, 504].contains(&answer.status), "{answer:?}");
         if answer.status == 201 {
-            println!("writes work again {:?} after the restart began", started.elapsed());
+            println!(
+                "Postgres answers {answers:?} after the restart began, and writes work after {:?}",
+                started.elapsed()
+            );
             let bound = Duration::from_secs(rounds(20, 10));
             assert!(started.elapsed() < bound, "{:?}", started.elapsed());
             return Acked { id: answer.text("id"), email };

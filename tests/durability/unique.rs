@@ -69,8 +69,6 @@ impl<'a> Round<'a> {
                 match answer.short().as_str() {
                     _ if registered.is_some() => Some(Operation::Registered(client)),
                     r#"400 {"detail":"REGISTER_USER_ALREADY_EXISTS"}"# => Some(Operation::Refused),
-                    // Refused for want of room: nothing has been asked of anybody.
-                    _ if !answer.header("retry-after").is_empty() => None,
                     _ if is_away(&answer) => Some(Operation::MayHaveRegistered(client)),
                     _ => panic!("{answer:?}"),
                 }
@@ -130,12 +128,12 @@ impl<'a> Round<'a> {
         true
     }
 
-    /// All clients at once; with `deletes`, who is refused tries again, and others go meanwhile.
+    /// All clients at once; with `deletes`, every third who is refused tries again, and others go meanwhile.
     async fn all(&self, deletes: bool) {
         let client = async |client| {
-            if !self.client(client, deletes).await && deletes {
+            if !self.client(client, deletes).await && deletes && client % 3 == 0 {
                 tokio::time::sleep(random_time(2 * PAUSE)).await;
-                if !self.client(CLIENTS + client, client % 2 == 0).await && client % 8 == 0 {
+                if !self.client(CLIENTS + client, client % 2 == 0).await && client % 2 == 1 {
                     self.log_in(client).await;
                 }
             }
