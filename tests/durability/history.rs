@@ -56,19 +56,37 @@ fn only_reads(operation: Operation) -> bool {
     matches!(operation, Refused | LoggedIn(_) | NotLoggedIn(_) | NotDeleted(_))
 }
 
-/// Whether the operations can have happened one after the other on an address that at first is nobody's. At most 128.
+/// A set of operations, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Set([u128; 8]);
+
+impl Set {
+    /// How many there may be.
+    const MOST: usize = 8 * 128;
+
+    fn has(&self, number: usize) -> bool {
+        self.0[number / 128] & (1 << (number % 128)) != 0
+    }
+
+    fn with(mut self, number: usize) -> Self {
+        self.0[number / 128] |= 1 << (number % 128);
+        self
+    }
+}
+
+/// Whether the operations can have happened one after the other on an address that at first is nobody's. At most
+/// [`Set::MOST`]: a machine that is busy answers 503 again and again.
 pub fn is_linearizable(history: &[Event]) -> bool {
-    assert!(history.len() <= 128, "the set of operations is a number of 128 bits");
+    assert!(history.len() <= Set::MOST, "there are more operations than fit into a set");
     // What nobody was told may happen at any time, so it holds up nobody.
     let must = |event: &Event| !matches!(event.operation, MayHaveRegistered(_));
-    let all =
-        (0..history.len()).filter(|&index| must(&history[index])).fold(0_u128, |set, index| set | 1 << index);
+    let all: Vec<usize> = (0..history.len()).filter(|&index| must(&history[index])).collect();
     let mut seen = HashSet::new();
-    let mut open = vec![(0_u128, None)];
+    let mut open = vec![(Set::default(), None)];
     while let Some((mut done, owner)) = open.pop() {
         // Those before whose beginning nothing has ended that is not done yet.
-        let may_be_next = |done: u128| {
-            let is_left = move |index: &usize| done & (1 << index) == 0;
+        let may_be_next = |done: Set| {
+            let is_left = move |index: &usize| !done.has(*index);
             let ends = (0..history.len()).filter(is_left).filter(|&index| must(&history[index]));
             let horizon = ends.map(|index| history[index].end).min().unwrap_or(u64::MAX);
             (0..history.len()).filter(is_left).filter(move |&index| history[index].start <= horizon)
@@ -76,14 +94,14 @@ pub fn is_linearizable(history: &[Event]) -> bool {
         // What changes nothing and is right now may as well be now.
         let is_now = |operation| only_reads(operation) && apply(owner, operation).is_ok();
         while let Some(index) = may_be_next(done).find(|&index| is_now(history[index].operation)) {
-            done |= 1 << index;
+            done = done.with(index);
         }
-        if done & all == all {
+        if all.iter().all(|&index| done.has(index)) {
             return true;
         }
         if seen.insert((done, owner)) {
             let next = may_be_next(done)
-                .filter_map(|index| Some((done | 1 << index, apply(owner, history[index].operation).ok()?)));
+                .filter_map(|index| Some((done.with(index), apply(owner, history[index].operation).ok()?)));
             open.extend(next);
         }
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::harness::{Sample, percentile, rate};
+use crate::harness::{Sample, percentile, rate, rounds};
 
-/// How much of what it can do without a flood a system must still do.
-const KEPT: f64 = 0.9;
+/// How much of what it can do without a flood a system must still do, in the short tier and in the long. Refusing takes
+/// time from the hashes: in programs that are not optimised some 3 ms of a core each, the client's share included, and at the low cost of the short
+/// tier there are 200 refusals a second, so that it cannot show more than that nothing collapses.
+const KEPT: (f64, f64) = (0.6, 0.9);
 /// How many of the reads must succeed.
 const SERVED: f64 = 0.999;
 /// Within which time a login must be refused; where a read may take longer, because the machine has other things to do,
@@ -61,7 +63,7 @@ impl Figures {
         let kept = rate(&self.logins, 200, self.lasted) / self.capacity;
         let odd = self.logins.iter().find(|login| !login.is(200) && !login.is(503));
         [
-            complaint(kept >= KEPT, format!("logins: only {kept} of the capacity succeed")),
+            complaint(kept >= rounds(KEPT.0, KEPT.1), format!("logins: only {kept} of the capacity succeed")),
             complaint(odd.is_none(), format!("logins: {odd:?} is neither success nor refusal")),
         ]
         .concat()
