@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::harness::{Sample, percentile, rate, rounds};
 
 /// How much of what it can do without a flood a system must still do, in the short tier and in the long. Refusing takes
-/// time from the hashes: in programs that are not optimised some 3 ms of a core each, the client's share included, and at the low cost of the short
-/// tier there are 200 refusals a second, so that it cannot show more than that nothing collapses.
+/// time from the hashes: in programs that are not optimised some 3 ms of a core each, the client's share included. At the
+/// low cost of the short tier there are 200 refusals a second, so that it can only show that nothing collapses.
 const KEPT: (f64, f64) = (0.6, 0.9);
 /// How many of the reads must succeed.
 const SERVED: f64 = 0.999;
