@@ -26,6 +26,7 @@ fn errors() -> Vec<Error> {
         Error::SessionNotFound,
         Error::Overloaded { retry_after: Duration::from_secs(2) },
         Error::DatabaseUnavailable("down".into()),
+        Error::OutcomeUnknown("down".into()),
         Error::TooLate,
         Error::Internal("bug".into()),
     ]

@@ -231,7 +231,9 @@ pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (Stat
             LogOut => phrase(StatusCode::UNAUTHORIZED), // the session of the caller's own token: it has ended
             Register | LogIn | Read | Update | Delete => fault(),
         },
-        Reason::Overloaded | Reason::DatabaseUnavailable => phrase(StatusCode::SERVICE_UNAVAILABLE),
+        Reason::Overloaded | Reason::DatabaseUnavailable | Reason::OutcomeUnknown => {
+            phrase(StatusCode::SERVICE_UNAVAILABLE)
+        }
         Reason::DeadlineExceeded => phrase(StatusCode::GATEWAY_TIMEOUT),
         Reason::Internal => fault(),
     }

@@ -13,6 +13,7 @@ mod unfinished;
 
 use std::error::Error as _;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,15 +28,16 @@ use diesel_async::pooled_connection::{
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::time::{sleep, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{sleep, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use crate::error::{Error, Result};
 use opener::Opener;
 use shared::Shared;
-use unfinished::Unfinished;
 
 pub use servers::{Servers, parse as parse_url};
+pub use unfinished::Unfinished;
 
 /// How long a connection may take to open, to be waited for while others have them all, and to be made ready for the
 /// next. One that takes longer to open than an action may take is there for the next action.
@@ -44,8 +46,10 @@ const POOL: Timeouts = Timeouts {
     wait: Some(Duration::from_millis(500)),
     recycle: Some(Duration::from_secs(1)),
 };
-/// How long an action may take in the database altogether; less than a gateway waits for the answer.
-const ACTION: Duration = Duration::from_millis(1_800);
+/// How long a transaction may take altogether; less than a gateway waits for the answer.
+const TRANSACTION: Duration = Duration::from_millis(1_800);
+/// How long a read may take altogether; less than a gateway waits that has asked another replica first.
+const READ: Duration = Duration::from_millis(1_500);
 /// How often it is looked whether somebody has given a connection back, while none can be opened.
 const GLANCE: Duration = Duration::from_millis(10);
 /// The server's own limits, for each session of the pool.
@@ -55,15 +59,14 @@ const SETUP: &str = "SET statement_timeout = '1500ms'; SET lock_timeout = '1s'; 
 /// A connection on which a transaction is open.
 pub type Transaction = AsyncPgConnection;
 
-/// A connection of the pool.
-pub type Connection = Object<AsyncPgConnection>;
+type Connection = Object<AsyncPgConnection>;
 
 /// A connection for a point read.
 pub enum PointConnection {
     /// Others use it too.
     Shared(Arc<AsyncPgConnection>),
     /// Nobody else does.
-    Own(Box<Connection>),
+    Own(Arc<Unfinished>),
 }
 
 impl Deref for PointConnection {
@@ -103,11 +106,15 @@ impl Database {
         Self { pool, shared: Arc::new(Shared::new(Arc::clone(&opener))), opener, stale_before }
     }
 
-    /// A connection of the pool.
+    /// A connection of the pool, which goes back there when the caller says that he has finished.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when none is free, and none can be opened, in time.
-    pub async fn connection(&self) -> Result<Connection> {
+    pub async fn connection(&self) -> Result<Unfinished> {
+        self.take().await.map(|connection| Unfinished::new(connection, self.opener.tls()))
+    }
+
+    async fn take(&self) -> Result<Connection> {
         let give_up = Instant::now() + POOL.wait.expect("is set above");
         loop {
             match self.pool.get().await {
@@ -128,7 +135,7 @@ impl Database {
     /// or, when that is not well, over one of the pool.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`] when it takes longer than an action may.
+    /// [`Error::DatabaseUnavailable`] when it takes longer than a read may.
     pub async fn point_read<T, F>(&self, action: impl Fn(PointConnection) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, DieselError>>,
@@ -140,60 +147,75 @@ impl Database {
                     Err(error) => self.shared.give_up(&connection, &error),
                 }
             }
-            Ok(action(PointConnection::Own(Box::new(self.connection().await?))).await?)
+            let own = Arc::new(self.connection().await?);
+            let found = action(PointConnection::Own(Arc::clone(&own))).await;
+            if let Some(own) = Arc::into_inner(own) {
+                own.finish();
+            }
+            Ok(found?)
         })
         .await
     }
 
-    /// Runs an action that only reads, within the time that an action may take.
+    /// Runs an action that only reads, within the time that a read may take.
     ///
     /// # Errors
     /// Those of the action, and [`Error::DatabaseUnavailable`] when the time is up.
     pub async fn read<T>(&self, action: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(ACTION, action)
-            .await
-            .unwrap_or_else(|elapsed| Err(Error::DatabaseUnavailable(elapsed.into())))
+        timeout(READ, action).await.unwrap_or_else(too_late)
     }
 
-    /// Runs an action that writes, within the time that an action may take, in a task of its own: a caller who
-    /// hangs up in the middle neither cuts it off nor costs the pool a connection.
+    /// Runs a transaction, within the time that one may take, in a task of its own: a caller who hangs up in the middle
+    /// neither cuts it off nor costs the pool a connection. An error of the action rolls it back.
     ///
     /// # Errors
-    /// Those of the action, and [`Error::DatabaseUnavailable`] when the time is up: then nobody knows whether
-    /// the write happened.
-    pub async fn write<T: Send + 'static>(
-        &self,
-        action: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let limited = timeout(ACTION, action);
-        match tokio::spawn(limited.in_current_span()).await {
-            Ok(Ok(outcome)) => {
-                if outcome.as_ref().is_err_and(is_of_standby) {
-                    self.renew();
-                }
-                outcome
-            }
-            Ok(Err(elapsed)) => Err(Error::DatabaseUnavailable(elapsed.into())),
-            Err(panicked) => Err(Error::Internal(panicked.into())),
-        }
-    }
-
-    /// Runs a transaction, as [`Database::write`] does. An error rolls it back.
-    ///
-    /// # Errors
-    /// Those of [`Database::write`].
+    /// Those of the action, [`Error::DatabaseUnavailable`] when the time is up, and [`Error::OutcomeUnknown`] when the
+    /// database was told to commit and did not say in time that it has.
     pub async fn transaction<T: Send + 'static>(
         &self,
         action: impl for<'r> FnOnce(&'r mut AsyncPgConnection) -> BoxFuture<'r, Result<T>> + Send + 'static,
     ) -> Result<T> {
         let database = self.clone();
-        self.write(async move {
-            let mut connection = Unfinished::new(database.connection().await?);
-            let outcome = connection.transaction(async move |connection| action(connection).await).await;
-            connection.finish();
+        let task = async move {
+            let outcome = database.run(Instant::now() + TRANSACTION, action).await;
+            if outcome.as_ref().is_err_and(is_of_standby) {
+                database.renew();
+            }
             outcome
-        })
-        .await
+        };
+        tokio::spawn(task.in_current_span())
+            .await
+            .unwrap_or_else(|panicked| Err(Error::Internal(panicked.into())))
+    }
+
+    async fn run<T: Send>(
+        &self,
+        until: Instant,
+        action: impl for<'r> FnOnce(&'r mut AsyncPgConnection) -> BoxFuture<'r, Result<T>> + Send,
+    ) -> Result<T> {
+        let mut connection = timeout_at(until.into(), self.connection()).await.unwrap_or_else(too_late)?;
+        let is_committing = AtomicBool::new(false);
+        let transaction = connection.transaction(async |connection| {
+            let done = action(connection).await?;
+            is_committing.store(true, Ordering::Relaxed);
+            Ok(done)
+        });
+        let outcome = timeout_at(until.into(), transaction).await;
+        match (outcome, is_committing.into_inner()) {
+            (Ok(Err(Error::DatabaseUnavailable(cause) | Error::Internal(cause))), true) => {
+                connection.finish();
+                Err(Error::OutcomeUnknown(cause))
+            }
+            (Ok(outcome), _) => {
+                connection.finish();
+                outcome
+            }
+            (Err(elapsed), true) => {
+                connection.leave();
+                Err(Error::OutcomeUnknown(elapsed.into()))
+            }
+            (Err(elapsed), false) => too_late(elapsed),
+        }
     }
 
     /// Refuses a pooler that is no way to reach Postgres, then applies the migrations that the database lacks, one process
@@ -205,7 +227,7 @@ impl Database {
     pub async fn migrate(&self) -> Result<Vec<String>> {
         timeout(opener::LIMIT, pooler::refuse_transaction_pooler(&self.opener))
             .await
-            .unwrap_or_else(|elapsed| Err(Error::DatabaseUnavailable(elapsed.into())))?;
+            .unwrap_or_else(too_late)?;
         migrations::run(&self.opener).await
     }
 }
@@ -237,6 +259,10 @@ fn pool(
         .pre_recycle(is_fresh)
         .build()
         .expect("a pool with timeouts has a runtime")
+}
+
+fn too_late<T>(elapsed: Elapsed) -> Result<T> {
+    Err(Error::DatabaseUnavailable(elapsed.into()))
 }
 
 /// Whether the server takes no writes any more (SQLSTATE 25006).

@@ -43,9 +43,12 @@ pub enum Error {
         /// When there will be room again, by the present speed.
         retry_after: Duration,
     },
-    /// The database cannot be asked, or did not answer in time; whether a write happened is unknown.
+    /// The database cannot be asked, or did not answer in time; nothing was written.
     #[error("the database is not available")]
     DatabaseUnavailable(#[source] Cause),
+    /// The database was told to commit and did not say whether it has; whether a write happened is unknown.
+    #[error("the database does not say whether it has committed")]
+    OutcomeUnknown(#[source] Cause),
     /// The call takes longer than it may; whether a write happened is unknown.
     #[error("the call takes longer than it may")]
     TooLate,

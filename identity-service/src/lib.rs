@@ -106,7 +106,7 @@ async fn migrate(database: &Database) -> Result<()> {
 async fn until_available<T, F: Future<Output = Result<T>>>(action: impl Fn() -> F) -> Result<T> {
     loop {
         match action().await {
-            Err(Error::DatabaseUnavailable(cause)) => {
+            Err(Error::DatabaseUnavailable(cause) | Error::OutcomeUnknown(cause)) => {
                 warn!(%cause, "waiting for the database");
                 tokio::time::sleep(RETRY).await;
             }

@@ -1,8 +1,8 @@
 //! THE table: what a gRPC caller is told of each [`Error`], and nothing else of it.
 //!
 //! UNAUTHENTICATED: the token names nobody. PERMISSION_DENIED: it names somebody who may not. UNAVAILABLE,
-//! DEADLINE_EXCEEDED and RESOURCE_EXHAUSTED: try again; whether a write happened is unknown for the first two, and it
-//! did not for the last.
+//! DEADLINE_EXCEEDED and RESOURCE_EXHAUSTED: try again; whether a write happened is unknown for DEADLINE_EXCEEDED, and for
+//! UNAVAILABLE if its reason says so.
 #![deny(clippy::wildcard_enum_match_arm)] // a table that must be complete has no `_`
 
 use std::collections::HashMap;
@@ -49,6 +49,9 @@ pub fn classify(error: &Error) -> (Code, Reason, &'static str) {
         Error::DatabaseUnavailable(_) => {
             (Code::Unavailable, Reason::DatabaseUnavailable, "The database does not answer.")
         }
+        Error::OutcomeUnknown(_) => {
+            (Code::Unavailable, Reason::OutcomeUnknown, "The database does not say whether it has committed.")
+        }
         Error::TooLate => {
             (Code::DeadlineExceeded, Reason::DeadlineExceeded, "The call takes longer than it may.")
         }
@@ -79,6 +82,7 @@ impl From<Error> for Status {
             | Error::UserNotFound
             | Error::SessionNotFound
             | Error::DatabaseUnavailable(_)
+            | Error::OutcomeUnknown(_)
             | Error::TooLate
             | Error::Internal(_) => {}
         }
@@ -147,7 +151,7 @@ fn add_violations(details: &mut ErrorDetails, violations: Vec<Violation>) {
 fn log(error: &Error) {
     match error {
         Error::Internal(cause) => error!(%cause, "{error}"),
-        Error::DatabaseUnavailable(cause) => warn!(%cause, "{error}"),
+        Error::DatabaseUnavailable(cause) | Error::OutcomeUnknown(cause) => warn!(%cause, "{error}"),
         Error::Overloaded { .. } => warn!("{error}"),
         Error::TooLate // the caller may have asked for the impossible; our own limit warns in server/gate.rs
         | Error::InvalidRequest(_)

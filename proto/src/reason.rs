@@ -60,8 +60,10 @@ reasons! {
     SessionNotFound = "SESSION_NOT_FOUND",
     /// More passwords wait to be hashed than can be hashed soon; the `RetryInfo` says when to try again.
     Overloaded = "OVERLOADED",
-    /// The database could not be asked, or did not answer in time. Whether a write happened is unknown.
+    /// The database could not be asked, or did not answer in time. Nothing was written.
     DatabaseUnavailable = "DATABASE_UNAVAILABLE",
+    /// The database was told to commit and did not say whether it has. Whether a write happened is unknown.
+    OutcomeUnknown = "OUTCOME_UNKNOWN",
     /// The call took longer than its caller or identity-service allows. Whether a write happened is unknown.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// A fault of identity-service; its log says which.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ask, Cluster, Database, Http, Link, Persona, Process, Seen, Stack, rounds, with_port};
+use crate::harness::{
+    Ask, Cluster, Crowd, Database, Http, Link, Persona, Process, Seen, Stack, rounds, with_port,
+};
 
 use super::{EMAIL, POOL, persona, tally, until_well};
 
@@ -179,6 +181,27 @@ async fn f12_who_finds_every_connection_busy_is_refused_after_half_a_second_and_
         assert!(round.recovery <= Duration::from_secs(1), "well only {:?} after the release", round.recovery);
     }
     assert_eq!(deadlocks(&scene.stack.database).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f12_a_row_that_many_wait_for_makes_nobody_think_that_the_database_is_away() {
+    let scene = Scene::with(&[]).await;
+    let (gateway, blocker) = (&scene.stack.gateway, scene.stack.database.connect().await);
+    open_the_pool(&scene).await;
+    blocker.batch_execute("BEGIN").await.unwrap();
+    blocker.query("SELECT FROM users WHERE email_canonical = $1 FOR UPDATE", &[&EMAIL]).await.unwrap();
+    let crowd = Crowd::at(&[gateway.port], &scene.persona, &[Ask::Change; 24]);
+    let (http, started) = (scene.http(), Instant::now());
+    while started.elapsed() < rounds(Duration::from_secs(6), Duration::from_secs(30)) {
+        let ready = http.bare("GET", "/health/ready", "").await;
+        assert_eq!(ready.status, 200, "after {:?}: {ready:?}", started.elapsed());
+        let read = scene.persona.ask(&http, Ask::Me).await;
+        assert!(read.succeeded(), "after {:?}: {read:?}", started.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let seen = crowd.end().await;
+    assert!(seen.iter().all(|seen| seen.status == 503), "{}", tally(&seen));
+    blocker.batch_execute("ROLLBACK").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -67,12 +67,11 @@ fn recovery(seen: &[Seen], moment: Instant) -> (Duration, Vec<Seen>) {
     (failed.max().unwrap_or_default(), after)
 }
 
-/// What a request may be answered meanwhile. A read is tried once more elsewhere, which its time may end.
+/// What a request must be answered meanwhile.
 fn is_honest(seen: &Seen) -> bool {
     match seen.ask {
         Ask::Forged => seen.status == 401,
-        Ask::Me => [503, 504].contains(&seen.status),
-        Ask::Change | Ask::LogIn | Ask::Register => seen.status == 503,
+        Ask::Me | Ask::Change | Ask::LogIn | Ask::Register => seen.status == 503,
     }
 }
 

@@ -157,9 +157,7 @@ impl<'a> Call<'a> {
         let failure = to_failure(status, self.operation);
         match &failure {
             // identity-service, too, does not know whether it was carried out.
-            Failure::Refused { reason: Reason::DatabaseUnavailable | Reason::DeadlineExceeded, .. }
-                if self.operation == Operation::Register =>
-            {
+            Failure::Refused { reason: Reason::OutcomeUnknown | Reason::DeadlineExceeded, .. } => {
                 Attempt::Lost(failure)
             }
             Failure::Refused { .. } | Failure::Internal => Attempt::Answered(Err(failure)),

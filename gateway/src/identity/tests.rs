@@ -1,16 +1,19 @@
 //! The client against a server that is away, slow or back.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use portcullis_proto::reason::{DOMAIN, Reason};
 use portcullis_proto::v1::trust_service_server::{TrustService, TrustServiceServer};
 use portcullis_proto::v1::{GetKeysRequest, GetKeysResponse, PublicKey};
 use tokio::runtime::Runtime;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use url::Url;
 
 use super::Identity;
@@ -22,6 +25,8 @@ use crate::failure::Failure;
 pub(crate) struct Trust {
     pub(crate) keys: Arc<Mutex<Vec<PublicKey>>>,
     pub(crate) delay: Duration,
+    /// Whether it says that the caller's time is up, as it does a moment before the caller sees it.
+    pub(crate) is_late: bool,
     /// How often it was asked.
     pub(crate) calls: Arc<AtomicUsize>,
 }
@@ -32,6 +37,11 @@ impl TrustService for Trust {
         assert!(request.metadata().contains_key("grpc-timeout"));
         self.calls.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(self.delay).await;
+        if self.is_late {
+            let (reason, nothing) = (Reason::DeadlineExceeded.as_str(), HashMap::new());
+            let details = ErrorDetails::with_error_info(reason, DOMAIN, nothing);
+            return Err(Status::with_error_details(Code::DeadlineExceeded, "", details));
+        }
         let issuer = "https://id.example".to_owned();
         Ok(Response::new(GetKeysResponse { issuer, keys: self.keys.lock().unwrap().clone() }))
     }
@@ -146,5 +156,20 @@ async fn a_read_does_not_wait_for_a_replica_that_stalls_while_another_is_well() 
         assert!(start.elapsed() < Duration::from_millis(1_500), "{:?}", start.elapsed());
     }
     assert!(calls.load(Ordering::SeqCst) > 0, "the one that stalls was never asked");
+    servers.into_iter().for_each(Runtime::shutdown_background);
+}
+
+#[tokio::test]
+async fn a_read_that_a_replica_itself_says_is_late_is_made_elsewhere() {
+    let (slow, quick) = (free_address(), free_address());
+    let calls = Arc::default();
+    let late = Trust { is_late: true, calls: Arc::clone(&calls), ..Trust::default() };
+    let servers = [serve(slow, late), serve(quick, Trust::default())];
+    let client = watching(&[slow, quick]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..20 {
+        assert!(client.keys().await.is_ok());
+    }
+    assert!(calls.load(Ordering::SeqCst) > 0, "the one that is late was never asked");
     servers.into_iter().for_each(Runtime::shutdown_background);
 }

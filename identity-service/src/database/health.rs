@@ -4,38 +4,65 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use diesel_async::RunQueryDsl;
+use diesel::QueryResult;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::time::timeout;
 
-use super::{Database, Unfinished};
+use super::Database;
 use crate::error::{Error, Result};
 
 /// How long an open connection may take for an answer that costs nothing.
 pub(super) const SILENCE: Duration = Duration::from_millis(900);
 
+/// What the server of an open connection says of itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It takes writes.
+    Primary,
+    /// It does not.
+    Standby,
+    /// Nothing.
+    Nothing,
+}
+
+/// Asks the server of an open connection.
+///
+/// # Errors
+/// When the connection is broken.
+pub(super) async fn ask(mut connection: &AsyncPgConnection) -> QueryResult<Said> {
+    let question = diesel::sql_query("SELECT 1 WHERE NOT current_setting('transaction_read_only')::bool");
+    match timeout(SILENCE, question.execute(&mut connection)).await {
+        Ok(rows) => Ok(if rows? > 0 { Said::Primary } else { Said::Standby }),
+        Err(_) => Ok(Said::Nothing),
+    }
+}
+
 impl Database {
     /// Whether the database answers, and would take a write. A connection that does not answer is closed; when that of
-    /// the point reads does not either it is no chance, and all are given up.
+    /// the point reads does not either it is no chance, and all are given up. It is well also when all connections of the
+    /// pool are in use: who wants one is refused, here as elsewhere.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        let (pooled, shared) = tokio::join!(self.read(self.ask()), self.shared.ping());
-        match pooled? {
-            Some(true) => return Ok(()),
-            None if shared.is_ok() => {}
-            Some(false) | None => self.renew(),
+        let (pooled, shared) = tokio::join!(self.read(self.ask_pooled()), self.shared.ping());
+        match (pooled, shared) {
+            (Ok(Said::Primary), _) => return Ok(()),
+            (Err(_), Some(Said::Primary)) if self.pool.status().size > 0 => return Ok(()),
+            (Ok(Said::Nothing), Some(Said::Primary) | None) => {}
+            (Err(error), Some(Said::Primary | Said::Nothing) | None) => return Err(error),
+            (Ok(Said::Standby | Said::Nothing), _) | (_, Some(Said::Standby)) => self.renew(),
         }
         Err(Error::DatabaseUnavailable("the server has become a standby, or does not answer".into()))
     }
 
-    /// Whether the server of a connection takes writes; `None` when it does not answer.
-    async fn ask(&self) -> Result<Option<bool>> {
-        let mut connection = Unfinished::new(self.connection().await?);
-        let question = diesel::sql_query("SELECT 1 WHERE NOT current_setting('transaction_read_only')::bool");
-        let Ok(rows) = timeout(SILENCE, question.execute(&mut *connection)).await else { return Ok(None) };
-        connection.finish();
-        Ok(Some(rows? > 0))
+    async fn ask_pooled(&self) -> Result<Said> {
+        let connection = self.connection().await?;
+        let said = ask(&connection).await;
+        if !matches!(said, Ok(Said::Nothing)) {
+            connection.finish();
+        }
+        Ok(said?)
     }
 
     /// Gives up all connections: the next ones are opened to whichever server takes writes.

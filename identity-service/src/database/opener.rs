@@ -61,6 +61,11 @@ impl Opener {
         opened
     }
 
+    /// How connections are encrypted.
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.servers.tls.clone()
+    }
+
     /// A connection of which nothing is known but that it is open: for what must see the session as it is.
     pub(super) async fn open_bare(&self) -> Result<Client> {
         let (client, connection) = self.connect().await?;

@@ -4,15 +4,15 @@
 //! What holds up one holds up all behind it, so nothing but point reads goes there, each with a short limit; and at the
 //! first failure the connection is given up, and the pool serves for a while.
 
+use std::fmt::Display;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use diesel_async::AsyncPgConnection;
+use tokio::time::Instant;
 use tracing::debug;
 
-use super::health::SILENCE;
+use super::health::{self, Said};
 use super::opener::Opener;
 
 /// How long the pool serves after the connection was given up.
@@ -67,28 +67,28 @@ impl Shared {
         }
     }
 
-    /// Gives the connection up, if there is one and it does not answer; then this fails. Whoever reads over it may not
-    /// wait long enough to find out.
-    pub(super) async fn ping(&self) -> Result<(), Elapsed> {
+    /// What the server of the connection says, if there is one. Gives it up if it does not answer: whoever reads over it
+    /// may not wait long enough to find out.
+    pub(super) async fn ping(&self) -> Option<Said> {
         let open = match &*self.state() {
             State::Open(connection) => Arc::clone(connection),
-            State::Resting(_) | State::Opening(_) => return Ok(()),
+            State::Resting(_) | State::Opening(_) => return None,
         };
-        match timeout(SILENCE, diesel::sql_query("SELECT 1").execute(&mut open.as_ref())).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                self.give_up(&open, &error);
-                Ok(())
+        match health::ask(&open).await {
+            Ok(Said::Nothing) => {
+                self.give_up(&open, &"it does not answer");
+                Some(Said::Nothing)
             }
-            Err(elapsed) => {
-                self.give_up(&open, &elapsed);
-                Err(elapsed)
+            Ok(said) => Some(said),
+            Err(error) => {
+                self.give_up(&open, &error);
+                None
             }
         }
     }
 
     /// Gives the connection up, if it is still the one in use.
-    pub(super) fn give_up(&self, failed: &Arc<AsyncPgConnection>, cause: &dyn std::error::Error) {
+    pub(super) fn give_up(&self, failed: &Arc<AsyncPgConnection>, cause: &dyn Display) {
         let mut state = self.state();
         if matches!(&*state, State::Open(current) if Arc::ptr_eq(current, failed)) {
             debug!(%cause, "the connection for point reads is given up");

@@ -1,24 +1,41 @@
 //! A connection on which something has begun that may be cut off: then it must not go back into the pool.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use deadpool::managed::Object;
 use diesel_async::AsyncPgConnection;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Connection;
 
-/// A connection of the pool that is closed when this is dropped. A pool looks at a connection only when somebody takes
-/// it; until then the server would keep an open transaction, and its locks.
-pub(super) struct Unfinished(Option<Connection>);
+/// How long the server may take to be told that nobody waits for an answer any more.
+const CANCEL: Duration = Duration::from_millis(250);
+
+/// A connection of the pool that is closed unless [`Unfinished::finish`] says that all has ended. A pool looks at a
+/// connection only when somebody takes it: until then the server would keep an open transaction with its locks, and
+/// whoever took the connection would wait for what the one before him has asked.
+pub struct Unfinished {
+    connection: Option<Connection>,
+    tls: MakeRustlsConnect,
+}
 
 impl Unfinished {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self(Some(connection))
+    pub(super) fn new(connection: Connection, tls: MakeRustlsConnect) -> Self {
+        Self { connection: Some(connection), tls }
     }
 
     /// All that was begun has ended: others may use the connection.
-    pub(super) fn finish(mut self) {
-        drop(self.0.take());
+    pub fn finish(mut self) {
+        drop(self.connection.take());
+    }
+
+    /// Closes the connection and leaves what was begun to the server: a commit must not be cancelled, because then it
+    /// does not wait for a synchronous standby any more.
+    pub(super) fn leave(mut self) {
+        drop(self.connection.take().map(Object::take));
     }
 }
 
@@ -28,20 +45,27 @@ impl Deref for Unfinished {
     type Target = AsyncPgConnection;
 
     fn deref(&self) -> &AsyncPgConnection {
-        self.0.as_ref().expect(THERE)
+        self.connection.as_ref().expect(THERE)
     }
 }
 
 impl DerefMut for Unfinished {
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        self.0.as_mut().expect(THERE)
+        self.connection.as_mut().expect(THERE)
     }
 }
 
 impl Drop for Unfinished {
+    /// A server sees that its client has gone when it has something to tell him. So it is told to end the statement, and
+    /// only then does the connection leave the pool, which may open another: there are never more than it may have.
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        let Some(connection) = self.connection.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return drop(Object::take(connection)) };
+        let (cancel, tls) = (connection.cancel_token(), self.tls.clone());
+        runtime.spawn(async move {
+            // If it cannot be told, it will find out.
+            let _ = timeout(CANCEL, cancel.cancel_query(tls)).await;
             drop(Object::take(connection));
-        }
+        });
     }
 }

@@ -100,8 +100,9 @@ impl Sessions {
         let action = async move {
             let new = sessions.hasher.place()?.hash(password).await?;
             let mut connection = sessions.database.connection().await?;
-            store::replace_hash(&mut connection, user, &old, &new).await?;
-            Ok::<(), Error>(())
+            let replaced = store::replace_hash(&mut connection, user, &old, &new).await;
+            connection.finish();
+            Ok::<usize, Error>(replaced?)
         };
         let logged = async move {
             if let Err(error) = action.await {

@@ -8,6 +8,7 @@ mod store;
 use std::time::SystemTime;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use futures_util::FutureExt as _;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use portcullis_proto::access_token;
 use zeroize::Zeroizing;
@@ -91,7 +92,13 @@ impl Trust {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
-    database.read(async { store::list(&mut *database.connection().await?).await }).await
+    let list = async {
+        let mut connection = database.connection().await?;
+        let keys = store::list(&mut connection).await;
+        connection.finish();
+        keys
+    };
+    database.read(list).await
 }
 
 /// The private half of a stored key that is whole. Who can write to the database but does not know the key-encryption
@@ -114,9 +121,10 @@ fn open(kek: &KeyEncryptionKey, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 async fn insert_first_key(database: &Database, key: SealedKey) -> Result<()> {
-    let handle = database.clone();
     database
-        .write(async move { store::insert_if_no_current(&mut *handle.connection().await?, &key).await })
+        .transaction(move |connection| {
+            async move { store::insert_if_no_current(connection, &key).await }.boxed()
+        })
         .await
 }
 

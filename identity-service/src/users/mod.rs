@@ -203,7 +203,9 @@ impl Users {
                 let next = users.last().filter(|_| more).map(|user| user.id);
                 Ok(Listed { users, next })
             };
-            connection.build_transaction().repeatable_read().read_only().run(list).await
+            let listed = connection.build_transaction().repeatable_read().read_only().run(list).await;
+            connection.finish();
+            listed
         };
         self.database.read(action).await
     }

@@ -49,5 +49,11 @@ pub async fn delete(database: &Database, email: Email) -> Result<User> {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn list(database: &Database, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
-    database.read(async { Ok(store::list(&mut *database.connection().await?, after, limit).await?) }).await
+    let list = async {
+        let mut connection = database.connection().await?;
+        let users = store::list(&mut connection, after, limit).await;
+        connection.finish();
+        Ok(users?)
+    };
+    database.read(list).await
 }
