@@ -4,6 +4,8 @@
 //! gateway and identity-service check it by the same function, [`verify`]. Checking proves what the token says;
 //! whether its session has ended meanwhile, and which rights its user has, only the database knows.
 
+mod memory;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,6 +15,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
+
+pub use memory::Memory;
 
 /// The only audience, exactly as FastAPI Users writes it: a list of one.
 pub const AUDIENCE: &str = "fastapi-users:auth";
@@ -118,17 +122,29 @@ pub fn verify(
     issuer: &str,
     key_of: impl FnOnce(&str) -> Option<DecodingKey>,
 ) -> Result<Claims, Refusal> {
+    let (_, payload) = read_signed(token, issuer, key_of)?;
+    check(now, &payload)?;
+    Ok(payload.claims)
+}
+
+/// What a token says that was signed by the issuer, and the `kid` of the key. What depends on the time is not checked.
+fn read_signed(
+    token: &str,
+    issuer: &str,
+    key_of: impl FnOnce(&str) -> Option<DecodingKey>,
+) -> Result<(String, Payload), Refusal> {
     if token.len() > MAX_LENGTH {
         return Err(Refusal::TooLong);
     }
-    let header = read_header(token).ok_or(Refusal::Header)?;
-    let key = key_of(&header.kid)
-        .ok_or_else(|| Refusal::UnknownKey { kid: header.kid.chars().take(64).collect() })?;
-    let payload = jsonwebtoken::decode::<Payload>(token, &key, &validation(issuer))
-        .map_err(|error| Refusal::Invalid(error.to_string()))?
-        .claims;
-    check(now, &payload)?;
-    Ok(payload.claims)
+    let Header { kid, .. } = read_header(token).ok_or(Refusal::Header)?;
+    let key = key_of(&kid).ok_or_else(|| unknown_key(&kid))?;
+    let token = jsonwebtoken::decode::<Payload>(token, &key, &validation(issuer))
+        .map_err(|error| Refusal::Invalid(error.to_string()))?;
+    Ok((kid, token.claims))
+}
+
+fn unknown_key(kid: &str) -> Refusal {
+    Refusal::UnknownKey { kid: kid.chars().take(64).collect() }
 }
 
 /// The header, if the token has one that is exactly as we write it.

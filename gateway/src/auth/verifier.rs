@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use jsonwebtoken::DecodingKey;
-use portcullis_proto::access_token::{self, Claims, Refusal};
+use portcullis_proto::access_token::{Claims, Memory, Refusal};
 use tokio::sync::Mutex;
 
 use crate::failure::Failure;
@@ -41,6 +41,8 @@ struct Reads {
 
 struct Trusted {
     keys: Keys,
+    /// Outlives the keys that it was made with.
+    checked: Arc<Memory>,
     read_at: Instant,
 }
 
@@ -98,7 +100,7 @@ impl Verifier {
             let found = trusted.keys.keys.iter().find(|(known, _)| known == kid);
             found.map(|(_, key)| DecodingKey::from_ed_der(key))
         };
-        Ok(access_token::verify(SystemTime::now(), token, &trusted.keys.issuer, key_of))
+        Ok(trusted.checked.verify(SystemTime::now(), token, key_of))
     }
 
     fn trusted(&self) -> Option<Arc<Trusted>> {
@@ -123,8 +125,11 @@ impl Verifier {
     async fn read_keys(&self, reads: &mut Reads) -> bool {
         let read = match self.identity.keys().await {
             Ok(keys) if !keys.keys.is_empty() => {
-                let trusted = Arc::new(Trusted { keys, read_at: Instant::now() });
-                *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = Some(trusted);
+                let mut trusted = self.trusted.write().unwrap_or_else(PoisonError::into_inner);
+                let earlier = trusted.as_ref().map(|earlier| Arc::clone(&earlier.checked));
+                let checked = earlier.filter(|checked| checked.issuer() == keys.issuer);
+                let checked = checked.unwrap_or_else(|| Arc::new(Memory::of(&keys.issuer)));
+                *trusted = Some(Arc::new(Trusted { keys, checked, read_at: Instant::now() }));
                 true
             }
             Ok(_) | Err(_) => false,

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use futures_util::FutureExt as _;
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use portcullis_proto::access_token;
+use portcullis_proto::access_token::Memory;
 use zeroize::Zeroizing;
 
 pub use seal::KeyEncryptionKey;
@@ -22,7 +22,7 @@ use model::{KeyState, PublicKey, SealedKey, thumbprint};
 
 /// The keys of this issuer.
 pub struct Trust {
-    issuer: String,
+    checked: Memory,
     keys: Vec<PublicKey>,
     signing_key: EncodingKey,
     signing_kid: String,
@@ -51,13 +51,13 @@ impl Trust {
         let (signing_key, signing_kid) =
             signing.ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
         let keys = keys.into_iter().map(|key| key.public).collect();
-        Ok(Self { issuer: issuer.to_owned(), keys, signing_key, signing_kid })
+        Ok(Self { checked: Memory::of(issuer), keys, signing_key, signing_kid })
     }
 
     /// The value of the claim `iss`.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        self.checked.issuer()
     }
 
     /// The public keys, the current one first.
@@ -81,8 +81,7 @@ impl Trust {
             let key = self.keys.iter().find(|key| key.kid == kid)?;
             Some(DecodingKey::from_ed_der(&key.public_key))
         };
-        let claims =
-            access_token::verify(now, token, &self.issuer, key_of).map_err(Error::unauthenticated)?;
+        let claims = self.checked.verify(now, token, key_of).map_err(Error::unauthenticated)?;
         Ok(Caller { user: claims.sub.into(), session: claims.sid.into(), epoch: claims.epoch })
     }
 }

@@ -1,0 +1,159 @@
+//! Which tokens were checked already: an Ed25519 verification takes longer than all else that a call costs.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jsonwebtoken::DecodingKey;
+use quick_cache::sync::Cache;
+
+use super::{Claims, MAX_LENGTH, Payload, Refusal, check, read_signed, unknown_key};
+
+/// How many tokens are remembered, at half a kilobyte each; those that are seen most stay.
+const CAPACITY: usize = 10_000;
+
+/// The tokens of one issuer whose signature was found good. Of each it knows the SHA-256, not the token.
+///
+/// Only what never changes is remembered: that the issuer signed these claims with this key. Whether the key is still
+/// one of the issuer's, and whether the token has expired, is looked at each time.
+pub struct Memory {
+    issuer: String,
+    signed: Cache<[u8; 32], Arc<Signed>>,
+}
+
+/// What a token says, and the key that it was signed with.
+struct Signed {
+    kid: String,
+    payload: Payload,
+}
+
+impl Memory {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub fn of(issuer: &str) -> Self {
+        Self { issuer: issuer.to_owned(), signed: Cache::new(CAPACITY) }
+    }
+
+    /// Whose tokens these are.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Checks an access token, as [`verify`](super::verify) does, and remembers a good signature.
+    ///
+    /// # Errors
+    /// [`Refusal`] says which check failed first.
+    pub fn verify(
+        &self,
+        now: SystemTime,
+        token: &str,
+        key_of: impl FnOnce(&str) -> Option<DecodingKey>,
+    ) -> Result<Claims, Refusal> {
+        if token.len() > MAX_LENGTH {
+            return Err(Refusal::TooLong);
+        }
+        let digest: [u8; 32] =
+            digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes");
+        if let Some(signed) = self.signed.get(&digest) {
+            key_of(&signed.kid).ok_or_else(|| unknown_key(&signed.kid))?;
+            check(now, &signed.payload)?;
+            return Ok(signed.payload.claims.clone());
+        }
+        let (kid, payload) = read_signed(token, &self.issuer, key_of)?;
+        check(now, &payload)?;
+        let claims = payload.claims.clone();
+        self.signed.insert(digest, Arc::new(Signed { kid, payload }));
+        Ok(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ALGORITHM, AUDIENCE, LEEWAY, TYPE, verify};
+    use super::*;
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+    use std::time::{Duration, UNIX_EPOCH};
+    use uuid::Uuid;
+
+    const ISSUER: &str = "https://id.example";
+    const NOW: u64 = 1_800_000_000;
+
+    /// What may be sent: a token that lasts for so many seconds, signed with the key of this number, and perhaps with one
+    /// character in the place of another.
+    #[derive(Debug, Clone)]
+    struct Sent {
+        key: u8,
+        lifetime: u64,
+        spoilt: Option<usize>,
+    }
+
+    fn pair(key: u8) -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[key; 32]).unwrap()
+    }
+
+    impl Sent {
+        fn token(&self) -> String {
+            let header = format!(r#"{{"alg":"{ALGORITHM}","typ":"{TYPE}","kid":"{}"}}"#, self.key);
+            let claims = Claims {
+                iss: ISSUER.into(),
+                aud: vec![AUDIENCE.into()],
+                sub: Uuid::nil(),
+                sid: Uuid::nil(),
+                epoch: 1,
+                iat: NOW,
+                exp: NOW + self.lifetime,
+                jti: Uuid::nil(),
+            };
+            let claims = serde_json::to_string(&claims).unwrap();
+            let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+            let signature = URL_SAFE_NO_PAD.encode(pair(self.key).sign(signed.as_bytes()));
+            let mut token = format!("{signed}.{signature}").into_bytes();
+            if let Some(place) = self.spoilt {
+                let place = place % token.len();
+                token[place] = if token[place] == b'A' { b'B' } else { b'A' };
+            }
+            String::from_utf8(token).unwrap()
+        }
+    }
+
+    fn sent() -> impl Strategy<Value = Sent> {
+        let spoilt = prop_oneof![2 => Just(None), 1 => (0..500_usize).prop_map(Some)];
+        (0..3_u8, 1..4_u64, spoilt).prop_map(|(key, tens, spoilt)| Sent { key, lifetime: 10 * tens, spoilt })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_remembered_changes_no_decision(
+            sendings in prop::collection::vec((sent(), 0..60_u64, 0..3_u8), 1..40)
+        ) {
+            let memory = Memory::of(ISSUER);
+            for (sent, seconds, known_keys) in sendings {
+                let key_of = |kid: &str| {
+                    let key = kid.parse().ok().filter(|key| *key <= known_keys)?;
+                    Some(DecodingKey::from_ed_der(pair(key).public_key().as_ref()))
+                };
+                let (now, token) = (UNIX_EPOCH + Duration::from_secs(NOW + seconds), sent.token());
+                let decided = verify(now, &token, ISSUER, key_of);
+                prop_assert_eq!(memory.verify(now, &token, key_of), decided);
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_remembered_expires_and_falls_with_its_key() {
+        let memory = Memory::of(ISSUER);
+        let token = Sent { key: 1, lifetime: 60, spoilt: None }.token();
+        let key = |_: &str| Some(DecodingKey::from_ed_der(pair(1).public_key().as_ref()));
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(NOW + seconds);
+        assert!(memory.verify(at(0), &token, key).is_ok());
+        // Another key under the same name shows that the signature is not looked at again.
+        let other = |_: &str| Some(DecodingKey::from_ed_der(pair(2).public_key().as_ref()));
+        assert!(memory.verify(at(1), &token, other).is_ok());
+        let unknown = Refusal::UnknownKey { kid: "1".into() };
+        assert_eq!(memory.verify(at(1), &token, |_| None), Err(unknown));
+        assert_eq!(memory.verify(at(60 + LEEWAY.as_secs()), &token, key), Err(Refusal::Expired));
+    }
+}
