@@ -145,6 +145,7 @@ pub(super) mod tests {
     use crate::identity::tests::{Trust, client, free_address, serve};
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    use portcullis_proto::access_token;
     use portcullis_proto::v1::PublicKey;
     use std::sync::atomic::Ordering;
     use std::time::UNIX_EPOCH;
