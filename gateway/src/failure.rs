@@ -13,8 +13,8 @@
 //! | 415 | the body is compressed |
 //! | 422 | the body is not what the schema says |
 //! | 500 | a fault of ours |
-//! | 503 | identity-service or its database is away or has too much to do: try again later |
-//! | 504 | no answer in time: whether a change was made is unknown |
+//! | 503 | identity-service or its database is away or has too much to do: try again later; a change may have been made |
+//! | 504 | no answer in time: a change may have been made |
 
 use std::fmt;
 use std::time::Duration;

@@ -9,11 +9,11 @@ mod opener;
 mod pooler;
 mod servers;
 mod shared;
+mod transaction;
 mod unfinished;
 
 use std::error::Error as _;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,16 +21,14 @@ use deadpool::Runtime;
 use deadpool::managed::{Hook, HookError, PoolError, Timeouts};
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError as OpenError, RecyclingMethod,
     deadpool::{Object, Pool},
 };
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tokio::time::error::Elapsed;
-use tokio::time::{sleep, timeout, timeout_at};
-use tracing::Instrument as _;
+use tokio::time::{sleep, timeout};
 
 use crate::error::{Error, Result};
 use opener::Opener;
@@ -46,9 +44,7 @@ const POOL: Timeouts = Timeouts {
     wait: Some(Duration::from_millis(500)),
     recycle: Some(Duration::from_secs(1)),
 };
-/// How long a transaction may take altogether; less than a gateway waits for the answer.
-const TRANSACTION: Duration = Duration::from_millis(1_800);
-/// How long a read may take altogether; less than a gateway waits that has asked another replica first.
+/// How long a read may take altogether; so much is left to a gateway which has waited for another replica in vain.
 const READ: Duration = Duration::from_millis(1_500);
 /// How often it is looked whether somebody has given a connection back, while none can be opened.
 const GLANCE: Duration = Duration::from_millis(10);
@@ -80,6 +76,21 @@ impl Deref for PointConnection {
     }
 }
 
+/// A moment that clones share; there may not have been any.
+#[derive(Clone, Default)]
+struct Moment(Arc<std::sync::Mutex<Option<Instant>>>);
+
+impl Moment {
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it the present one.
+    fn set(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
 /// The database. A clone is another handle of the same pool.
 #[derive(Clone)]
 pub struct Database {
@@ -87,7 +98,9 @@ pub struct Database {
     shared: Arc<Shared>,
     opener: Arc<Opener>,
     /// Connections that were opened before are not used again.
-    stale_before: Arc<std::sync::Mutex<Option<Instant>>>,
+    stale_before: Moment,
+    /// When a connection of the pool was last answered.
+    answered_at: Moment,
 }
 
 impl Database {
@@ -101,9 +114,10 @@ impl Database {
                 .application_name("identity-service");
         }
         let opener = Arc::new(Opener::new(servers));
-        let stale_before = Arc::default();
-        let pool = pool(Arc::clone(&opener), size, Arc::clone(&stale_before));
-        Self { pool, shared: Arc::new(Shared::new(Arc::clone(&opener))), opener, stale_before }
+        let stale_before = Moment::default();
+        let pool = pool(Arc::clone(&opener), size, stale_before.clone());
+        let shared = Arc::new(Shared::new(Arc::clone(&opener)));
+        Self { pool, shared, opener, stale_before, answered_at: Moment::default() }
     }
 
     /// A connection of the pool, which goes back there when the caller says that he has finished.
@@ -111,7 +125,8 @@ impl Database {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when none is free, and none can be opened, in time.
     pub async fn connection(&self) -> Result<Unfinished> {
-        self.take().await.map(|connection| Unfinished::new(connection, self.opener.tls()))
+        let connection = self.take().await?;
+        Ok(Unfinished::new(connection, self.opener.tls(), self.answered_at.clone()))
     }
 
     async fn take(&self) -> Result<Connection> {
@@ -162,60 +177,7 @@ impl Database {
     /// # Errors
     /// Those of the action, and [`Error::DatabaseUnavailable`] when the time is up.
     pub async fn read<T>(&self, action: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(READ, action).await.unwrap_or_else(too_late)
-    }
-
-    /// Runs a transaction, within the time that one may take, in a task of its own: a caller who hangs up in the middle
-    /// neither cuts it off nor costs the pool a connection. An error of the action rolls it back.
-    ///
-    /// # Errors
-    /// Those of the action, [`Error::DatabaseUnavailable`] when the time is up, and [`Error::OutcomeUnknown`] when the
-    /// database was told to commit and did not say in time that it has.
-    pub async fn transaction<T: Send + 'static>(
-        &self,
-        action: impl for<'r> FnOnce(&'r mut AsyncPgConnection) -> BoxFuture<'r, Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let database = self.clone();
-        let task = async move {
-            let outcome = database.run(Instant::now() + TRANSACTION, action).await;
-            if outcome.as_ref().is_err_and(is_of_standby) {
-                database.renew();
-            }
-            outcome
-        };
-        tokio::spawn(task.in_current_span())
-            .await
-            .unwrap_or_else(|panicked| Err(Error::Internal(panicked.into())))
-    }
-
-    async fn run<T: Send>(
-        &self,
-        until: Instant,
-        action: impl for<'r> FnOnce(&'r mut AsyncPgConnection) -> BoxFuture<'r, Result<T>> + Send,
-    ) -> Result<T> {
-        let mut connection = timeout_at(until.into(), self.connection()).await.unwrap_or_else(too_late)?;
-        let is_committing = AtomicBool::new(false);
-        let transaction = connection.transaction(async |connection| {
-            let done = action(connection).await?;
-            is_committing.store(true, Ordering::Relaxed);
-            Ok(done)
-        });
-        let outcome = timeout_at(until.into(), transaction).await;
-        match (outcome, is_committing.into_inner()) {
-            (Ok(Err(Error::DatabaseUnavailable(cause) | Error::Internal(cause))), true) => {
-                connection.finish();
-                Err(Error::OutcomeUnknown(cause))
-            }
-            (Ok(outcome), _) => {
-                connection.finish();
-                outcome
-            }
-            (Err(elapsed), true) => {
-                connection.leave();
-                Err(Error::OutcomeUnknown(elapsed.into()))
-            }
-            (Err(elapsed), false) => too_late(elapsed),
-        }
+        timeout(READ, action).await.unwrap_or_else(out_of_time)
     }
 
     /// Refuses a pooler that is no way to reach Postgres, then applies the migrations that the database lacks, one process
@@ -227,16 +189,12 @@ impl Database {
     pub async fn migrate(&self) -> Result<Vec<String>> {
         timeout(opener::LIMIT, pooler::refuse_transaction_pooler(&self.opener))
             .await
-            .unwrap_or_else(too_late)?;
+            .unwrap_or_else(out_of_time)?;
         migrations::run(&self.opener).await
     }
 }
 
-fn pool(
-    opener: Arc<Opener>,
-    size: usize,
-    stale_before: Arc<std::sync::Mutex<Option<Instant>>>,
-) -> Pool<AsyncPgConnection> {
+fn pool(opener: Arc<Opener>, size: usize, stale_before: Moment) -> Pool<AsyncPgConnection> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
@@ -246,8 +204,7 @@ fn pool(
             .boxed()
     });
     let is_fresh = Hook::sync_fn(move |_, metrics: &deadpool::managed::Metrics| {
-        let stale_before = *stale_before.lock().unwrap_or_else(PoisonError::into_inner);
-        match stale_before.is_some_and(|time| metrics.created <= time) {
+        match stale_before.get().is_some_and(|moment| metrics.created <= moment) {
             true => Err(HookError::message("the server has become a standby")),
             false => Ok(()),
         }
@@ -261,15 +218,8 @@ fn pool(
         .expect("a pool with timeouts has a runtime")
 }
 
-fn too_late<T>(elapsed: Elapsed) -> Result<T> {
+fn out_of_time<T>(elapsed: Elapsed) -> Result<T> {
     Err(Error::DatabaseUnavailable(elapsed.into()))
-}
-
-/// Whether the server takes no writes any more (SQLSTATE 25006).
-fn is_of_standby(error: &Error) -> bool {
-    let Error::DatabaseUnavailable(cause) = error else { return false };
-    let said = cause.downcast_ref::<DieselError>();
-    matches!(said, Some(DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)))
 }
 
 /// What the database says that no query expected. A query that expects a violated key handles it itself.

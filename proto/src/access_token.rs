@@ -1,7 +1,7 @@
 //! What an access token says, and when it is to be believed.
 //!
 //! An access token is a JWS (RFC 7515) of the type `at+jwt` (RFC 9068), signed with Ed25519 (RFC 8037). The
-//! gateway and identity-service check it by the same function, [`verify`]. Checking proves what the token says;
+//! gateway and identity-service check it in the same way, by a [`Memory`] of [`verify`]. Checking proves what the token says;
 //! whether its session has ended meanwhile, and which rights its user has, only the database knows.
 
 mod memory;
@@ -137,14 +137,10 @@ fn read_signed(
         return Err(Refusal::TooLong);
     }
     let Header { kid, .. } = read_header(token).ok_or(Refusal::Header)?;
-    let key = key_of(&kid).ok_or_else(|| unknown_key(&kid))?;
+    let key = key_of(&kid).ok_or_else(|| Refusal::UnknownKey { kid: kid.chars().take(64).collect() })?;
     let token = jsonwebtoken::decode::<Payload>(token, &key, &validation(issuer))
         .map_err(|error| Refusal::Invalid(error.to_string()))?;
     Ok((kid, token.claims))
-}
-
-fn unknown_key(kid: &str) -> Refusal {
-    Refusal::UnknownKey { kid: kid.chars().take(64).collect() }
 }
 
 /// The header, if the token has one that is exactly as we write it.

@@ -80,7 +80,8 @@ impl Tally {
         let ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         match (answer.status, ids.len()) {
             (201, 1) => self.healed += 1,
-            (503 | 504, 1) => self.lost += 1,
+            // Without a commit there is nothing.
+            (503 | 504, 1) if what != Some(INSERT) => self.lost += 1,
             (503 | 504, 0) => self.undone += 1,
             // A second row, a 201 without one, and a 400 to the owner himself.
             _ => panic!("{answer:?}, and there are {ids:?}"),

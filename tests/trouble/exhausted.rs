@@ -199,6 +199,7 @@ async fn f12_a_row_that_many_wait_for_makes_nobody_think_that_the_database_is_aw
         assert!(read.succeeded(), "after {:?}: {read:?}", started.elapsed());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    assert_eq!(waiting(&scene.stack.database.connect().await).await, POOL, "the pool was never full");
     let seen = crowd.end().await;
     assert!(seen.iter().all(|seen| seen.status == 503), "{}", tally(&seen));
     blocker.batch_execute("ROLLBACK").await.unwrap();
@@ -228,7 +229,7 @@ async fn f12_a_transaction_that_its_deadline_cuts_off_is_ended_with_its_locks() 
     scene.stack.gateway.until("in a transaction", Duration::from_secs(2), is_open).await;
     let seen = asked.await.unwrap();
     assert!([503, 504].contains(&seen.status), "{seen:?}");
-    // The gateway waits for two seconds, and identity-service half a second longer.
+    // The gateway waits for two seconds; by then the transaction has begun later than the request, by a read.
     tokio::time::sleep(Duration::from_millis(1_000)).await;
     assert!(!is_open().await, "a second after the answer the transaction is still open");
 }

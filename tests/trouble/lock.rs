@@ -60,6 +60,16 @@ async fn watch(client: &Client, end: Instant) -> Watched {
     watched
 }
 
+/// Whether the service is ready until `end`, at each look.
+async fn watch_readiness(scene: &Scene, end: Instant) -> bool {
+    let (http, mut ready) = (scene.stack.http(), true);
+    while Instant::now() < end {
+        ready &= http.bare("GET", "/health/ready", "").await.status == 200;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ready
+}
+
 /// How long after a moment the last request began that failed, and all requests that began after the moment.
 fn recovery(seen: &[Seen], moment: Instant) -> (Duration, Vec<Seen>) {
     let after: Vec<_> = seen.iter().filter(|seen| seen.began > moment).cloned().collect();
@@ -85,7 +95,8 @@ async fn f15_a_locked_table_ends_each_wait_after_a_second_and_all_is_normal_a_se
 
     migration.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let from = Instant::now();
-    let watched = watch(&observer, from + rounds(Duration::from_secs(4), Duration::from_secs(10))).await;
+    let end = from + rounds(Duration::from_secs(4), Duration::from_secs(10));
+    let (watched, ready) = tokio::join!(watch(&observer, end), watch_readiness(&scene, end));
     let to = Instant::now();
     migration.batch_execute("ROLLBACK").await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -96,6 +107,7 @@ async fn f15_a_locked_table_ends_each_wait_after_a_second_and_all_is_normal_a_se
     println!("{}: slowest {slowest:?}, {watched:?}; well after {well:?}: {}", tally(&during), tally(&after));
     let untrue: Vec<_> = during.iter().filter(|seen| !is_honest(seen)).collect();
     assert!(untrue.is_empty(), "{} of {}: {untrue:#?}", untrue.len(), during.len());
+    assert!(ready, "the database answers, and is thought to be away");
     assert!(watched.longest > 0.5 && watched.longest <= LOCK, "{watched:?}");
     assert!(watched.connections <= CONNECTIONS, "{watched:?}");
     assert!(slowest <= ANSWER, "{slowest:?}");

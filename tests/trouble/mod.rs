@@ -1,6 +1,7 @@
 //! A database in trouble (the catalogue's F08, F10, F12, F13 and F15), one that is spoken to over TLS, and one behind a
 //! pooler.
 
+mod commit;
 mod crowded;
 mod exhausted;
 mod hang;

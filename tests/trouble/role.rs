@@ -141,6 +141,7 @@ async fn f10_a_first_host_that_hangs_does_not_hide_the_second() {
     standby.promote();
     let promoted = Instant::now();
     services.until_written().await;
+    // So that the crowd, too, has written.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let seen = crowd.end().await;
     let took = first_write(&seen, promoted);

@@ -53,6 +53,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Refused(match error {
             Error::DatabaseUnavailable(cause) => format!("the database cannot be used: {cause}"),
+            Error::OutcomeUnknown(cause) => {
+                format!(
+                    "perhaps it is done, and perhaps not: the database was told to commit and then: {cause}"
+                )
+            }
             Error::Internal(cause) => cause.to_string(),
             other => other.to_string(),
         })

@@ -1,7 +1,6 @@
 //! Whether the database is well, and what is left behind when it is not: a connection to a server that hangs is never
 //! answered and never closed.
 
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
@@ -13,6 +12,11 @@ use crate::error::{Error, Result};
 
 /// How long an open connection may take for an answer that costs nothing.
 pub(super) const SILENCE: Duration = Duration::from_millis(900);
+
+/// A statement ends after a second for want of a lock, and after a second and a half at the latest.
+const LATELY: Duration = Duration::from_millis(1_500);
+/// How long a database may say nothing at all before what is open is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the server of an open connection says of itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,8 +43,8 @@ pub(super) async fn ask(mut connection: &AsyncPgConnection) -> QueryResult<Said>
 
 impl Database {
     /// Whether the database answers, and would take a write. A connection that does not answer is closed; when that of
-    /// the point reads does not either it is no chance, and all are given up. It is well also when all connections of the
-    /// pool are in use: who wants one is refused, here as elsewhere.
+    /// the point reads does not either, all are given up. It is well also when all connections of the pool are in use, as
+    /// long as it answers to those who use them.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when it does not.
@@ -48,12 +52,20 @@ impl Database {
         let (pooled, shared) = tokio::join!(self.read(self.ask_pooled()), self.shared.ping());
         match (pooled, shared) {
             (Ok(Said::Primary), _) => return Ok(()),
-            (Err(_), Some(Said::Primary)) if self.pool.status().size > 0 => return Ok(()),
+            (Err(_), Some(Said::Primary) | None) if self.has_answered_within(LATELY) => return Ok(()),
             (Ok(Said::Nothing), Some(Said::Primary) | None) => {}
-            (Err(error), Some(Said::Primary | Said::Nothing) | None) => return Err(error),
-            (Ok(Said::Standby | Said::Nothing), _) | (_, Some(Said::Standby)) => self.renew(),
+            (Err(error), None) if self.has_answered_within(PATIENCE) => return Err(error),
+            (Err(error), Some(Said::Primary)) => return Err(error),
+            (Ok(Said::Standby | Said::Nothing), _) | (Err(_), _) => self.renew(),
         }
-        Err(Error::DatabaseUnavailable("the server has become a standby, or does not answer".into()))
+        Err(Error::DatabaseUnavailable(
+            "a connection is not answered, or the server has become a standby".into(),
+        ))
+    }
+
+    /// Whether a connection of the pool was answered in this time.
+    fn has_answered_within(&self, time: Duration) -> bool {
+        self.answered_at.get().is_some_and(|moment| moment.elapsed() < time)
     }
 
     async fn ask_pooled(&self) -> Result<Said> {
@@ -67,7 +79,12 @@ impl Database {
 
     /// Gives up all connections: the next ones are opened to whichever server takes writes.
     pub(super) fn renew(&self) {
-        *self.stale_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.stale_before.set();
         self.shared.renew();
+    }
+
+    /// Whether a connection of this age is not to be used again.
+    pub(super) fn is_stale(&self, opened: Instant) -> bool {
+        self.stale_before.get().is_some_and(|moment| opened <= moment)
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use deadpool::managed::Object;
 use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::PoolableConnection as _;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::Connection;
+use super::{Connection, Moment};
 
 /// How long the server may take to be told that nobody waits for an answer any more.
 const CANCEL: Duration = Duration::from_millis(250);
@@ -20,15 +21,19 @@ const CANCEL: Duration = Duration::from_millis(250);
 pub struct Unfinished {
     connection: Option<Connection>,
     tls: MakeRustlsConnect,
+    answered_at: Moment,
 }
 
 impl Unfinished {
-    pub(super) fn new(connection: Connection, tls: MakeRustlsConnect) -> Self {
-        Self { connection: Some(connection), tls }
+    pub(super) fn new(connection: Connection, tls: MakeRustlsConnect, answered_at: Moment) -> Self {
+        Self { connection: Some(connection), tls, answered_at }
     }
 
     /// All that was begun has ended: others may use the connection.
     pub fn finish(mut self) {
+        if self.connection.as_mut().is_some_and(|connection| !connection.is_broken()) {
+            self.answered_at.set();
+        }
         drop(self.connection.take());
     }
 
@@ -56,8 +61,8 @@ impl DerefMut for Unfinished {
 }
 
 impl Drop for Unfinished {
-    /// A server sees that its client has gone when it has something to tell him. So it is told to end the statement, and
-    /// only then does the connection leave the pool, which may open another: there are never more than it may have.
+    /// A server that waits for a lock does not see that its client has gone. So it is told to end the statement before
+    /// the connection leaves the pool, which may then open another: at most so many are busy as the pool may have.
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         let Ok(runtime) = Handle::try_current() else { return drop(Object::take(connection)) };

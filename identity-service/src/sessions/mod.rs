@@ -44,7 +44,8 @@ impl Sessions {
     /// session is ever born from an old password, a stale epoch or an inactive user.
     ///
     /// # Errors
-    /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
+    /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`],
+    /// [`Error::OutcomeUnknown`].
     pub async fn log_in(&self, email: &str, password: Password) -> Result<NewSession> {
         // An address that is none cannot be anybody's: no look-up, no hash, and nothing to learn.
         let email = Email::parse(email).map_err(|_| Error::BadCredentials)?;
@@ -99,10 +100,12 @@ impl Sessions {
         let sessions = self.clone();
         let action = async move {
             let new = sessions.hasher.place()?.hash(password).await?;
-            let mut connection = sessions.database.connection().await?;
-            let replaced = store::replace_hash(&mut connection, user, &old, &new).await;
-            connection.finish();
-            Ok::<usize, Error>(replaced?)
+            sessions
+                .database
+                .transaction(move |connection| {
+                    async move { Ok(store::replace_hash(connection, user, &old, &new).await?) }.boxed()
+                })
+                .await
         };
         let logged = async move {
             if let Err(error) = action.await {
@@ -115,7 +118,8 @@ impl Sessions {
     /// Logs out: ends a session of the caller.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`].
+    /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`],
+    /// [`Error::OutcomeUnknown`].
     pub async fn log_out(&self, caller: Caller, target: Target) -> Result<()> {
         self.database.transaction(move |connection| end(connection, caller, target).boxed()).await
     }

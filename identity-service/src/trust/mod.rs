@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use futures_util::FutureExt as _;
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::EncodingKey;
 use portcullis_proto::access_token::Memory;
 use zeroize::Zeroizing;
 
@@ -77,10 +77,7 @@ impl Trust {
     /// # Errors
     /// [`Error::Unauthenticated`].
     pub fn verify(&self, now: SystemTime, token: &str) -> Result<Caller> {
-        let key_of = |kid: &str| {
-            let key = self.keys.iter().find(|key| key.kid == kid)?;
-            Some(DecodingKey::from_ed_der(&key.public_key))
-        };
+        let key_of = |kid: &str| self.keys.iter().find(|key| key.kid == kid).map(|key| key.public_key);
         let claims = self.checked.verify(now, token, key_of).map_err(Error::unauthenticated)?;
         Ok(Caller { user: claims.sub.into(), session: claims.sid.into(), epoch: claims.epoch })
     }

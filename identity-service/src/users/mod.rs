@@ -57,7 +57,7 @@ impl Users {
     ///
     /// # Errors
     /// [`Error::PasswordRefused`], [`Error::EmailTaken`], [`Error::UserIdTaken`], [`Error::Overloaded`],
-    /// [`Error::DatabaseUnavailable`].
+    /// [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
     pub async fn register(&self, registration: Registration) -> Result<User> {
         let Registration { id, email, password, is_superuser, is_verified } = registration;
         self.rules.check(&password, email.as_str()).map_err(Error::PasswordRefused)?;
@@ -114,7 +114,7 @@ impl Users {
     ///
     /// # Errors
     /// Those of [`Users::get`], those of `changes`, then [`Error::PasswordRefused`], [`Error::EmailTaken`],
-    /// [`Error::Overloaded`].
+    /// [`Error::Overloaded`], [`Error::OutcomeUnknown`].
     pub async fn update(
         &self,
         caller: Caller,
@@ -168,7 +168,7 @@ impl Users {
     /// Deletes a user with all that belongs to him.
     ///
     /// # Errors
-    /// Those of [`Users::get`].
+    /// Those of [`Users::get`], [`Error::OutcomeUnknown`].
     pub async fn delete(&self, caller: Caller, id: Option<UserId>) -> Result<()> {
         let target = Target::Id(id);
         self.database

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::DecodingKey;
 use quick_cache::sync::Cache;
 
-use super::{Claims, MAX_LENGTH, Payload, Refusal, check, read_signed, unknown_key};
+use super::{Claims, MAX_LENGTH, Payload, Refusal, check, read_signed};
 
 /// How many tokens are remembered, at half a kilobyte each; those that are seen most stay.
 const CAPACITY: usize = 10_000;
@@ -24,6 +24,7 @@ pub struct Memory {
 /// What a token says, and the key that it was signed with.
 struct Signed {
     kid: String,
+    key: [u8; 32],
     payload: Payload,
 }
 
@@ -40,7 +41,8 @@ impl Memory {
         &self.issuer
     }
 
-    /// Checks an access token, as [`verify`](super::verify) does, and remembers a good signature.
+    /// Checks an access token, as [`verify`](super::verify) does, and remembers a good signature. `key_of` gives the
+    /// Ed25519 public key (RFC 8032) with a `kid`.
     ///
     /// # Errors
     /// [`Refusal`] says which check failed first.
@@ -48,22 +50,29 @@ impl Memory {
         &self,
         now: SystemTime,
         token: &str,
-        key_of: impl FnOnce(&str) -> Option<DecodingKey>,
+        key_of: impl Fn(&str) -> Option<[u8; 32]>,
     ) -> Result<Claims, Refusal> {
         if token.len() > MAX_LENGTH {
             return Err(Refusal::TooLong);
         }
         let digest: [u8; 32] =
             digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes");
-        if let Some(signed) = self.signed.get(&digest) {
-            key_of(&signed.kid).ok_or_else(|| unknown_key(&signed.kid))?;
+        if let Some(signed) = self.signed.get(&digest)
+            && key_of(&signed.kid) == Some(signed.key)
+        {
             check(now, &signed.payload)?;
             return Ok(signed.payload.claims.clone());
         }
-        let (kid, payload) = read_signed(token, &self.issuer, key_of)?;
+        let mut key = None;
+        let decoding_key_of = |kid: &str| {
+            key = key_of(kid);
+            key.map(|key| DecodingKey::from_ed_der(&key))
+        };
+        let (kid, payload) = read_signed(token, &self.issuer, decoding_key_of)?;
         check(now, &payload)?;
         let claims = payload.claims.clone();
-        self.signed.insert(digest, Arc::new(Signed { kid, payload }));
+        let key = key.expect("it was read with a key");
+        self.signed.insert(digest, Arc::new(Signed { kid, key, payload }));
         Ok(claims)
     }
 }
@@ -94,20 +103,27 @@ mod tests {
         Ed25519KeyPair::from_seed_unchecked(&[key; 32]).unwrap()
     }
 
+    fn public(key: u8) -> [u8; 32] {
+        pair(key).public_key().as_ref().try_into().unwrap()
+    }
+
     impl Sent {
-        fn token(&self) -> String {
-            let header = format!(r#"{{"alg":"{ALGORITHM}","typ":"{TYPE}","kid":"{}"}}"#, self.key);
-            let claims = Claims {
+        fn claims(lifetime: u64) -> Claims {
+            Claims {
                 iss: ISSUER.into(),
                 aud: vec![AUDIENCE.into()],
                 sub: Uuid::nil(),
                 sid: Uuid::nil(),
                 epoch: 1,
                 iat: NOW,
-                exp: NOW + self.lifetime,
+                exp: NOW + lifetime,
                 jti: Uuid::nil(),
-            };
-            let claims = serde_json::to_string(&claims).unwrap();
+            }
+        }
+
+        fn token(&self) -> String {
+            let header = format!(r#"{{"alg":"{ALGORITHM}","typ":"{TYPE}","kid":"{}"}}"#, self.key);
+            let claims = serde_json::to_string(&Self::claims(self.lifetime)).unwrap();
             let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
             let signature = URL_SAFE_NO_PAD.encode(pair(self.key).sign(signed.as_bytes()));
             let mut token = format!("{signed}.{signature}").into_bytes();
@@ -131,12 +147,10 @@ mod tests {
         ) {
             let memory = Memory::of(ISSUER);
             for (sent, seconds, known_keys) in sendings {
-                let key_of = |kid: &str| {
-                    let key = kid.parse().ok().filter(|key| *key <= known_keys)?;
-                    Some(DecodingKey::from_ed_der(pair(key).public_key().as_ref()))
-                };
+                let key_of = |kid: &str| kid.parse().ok().filter(|key| *key <= known_keys).map(public);
+                let decoding_key_of = |kid: &str| key_of(kid).map(|key| DecodingKey::from_ed_der(&key));
                 let (now, token) = (UNIX_EPOCH + Duration::from_secs(NOW + seconds), sent.token());
-                let decided = verify(now, &token, ISSUER, key_of);
+                let decided = verify(now, &token, ISSUER, decoding_key_of);
                 prop_assert_eq!(memory.verify(now, &token, key_of), decided);
             }
         }
@@ -146,14 +160,30 @@ mod tests {
     fn a_token_that_is_remembered_expires_and_falls_with_its_key() {
         let memory = Memory::of(ISSUER);
         let token = Sent { key: 1, lifetime: 60, spoilt: None }.token();
-        let key = |_: &str| Some(DecodingKey::from_ed_der(pair(1).public_key().as_ref()));
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(NOW + seconds);
+        let key = |_: &str| Some(public(1));
         assert!(memory.verify(at(0), &token, key).is_ok());
-        // Another key under the same name shows that the signature is not looked at again.
-        let other = |_: &str| Some(DecodingKey::from_ed_der(pair(2).public_key().as_ref()));
-        assert!(memory.verify(at(1), &token, other).is_ok());
+        assert_eq!(memory.signed.len(), 1);
+        let other = memory.verify(at(1), &token, |_| Some(public(2)));
+        assert!(matches!(other, Err(Refusal::Invalid(_))), "{other:?}");
         let unknown = Refusal::UnknownKey { kid: "1".into() };
         assert_eq!(memory.verify(at(1), &token, |_| None), Err(unknown));
+        assert!(memory.verify(at(1), &token, key).is_ok());
         assert_eq!(memory.verify(at(60 + LEEWAY.as_secs()), &token, key), Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn no_more_tokens_are_remembered_than_there_is_room_for() {
+        let memory = Memory::of(ISSUER);
+        let claims = |jti| Claims { jti: Uuid::from_u128(jti), ..Sent::claims(60) };
+        let signed = |jti| {
+            let payload = Payload { claims: claims(jti), nbf: None, _others: () };
+            Arc::new(Signed { kid: String::new(), key: [0; 32], payload })
+        };
+        for number in 0..2 * CAPACITY as u128 {
+            let digest = digest(&SHA256, &number.to_le_bytes());
+            memory.signed.insert(digest.as_ref().try_into().unwrap(), signed(number));
+        }
+        assert!(memory.signed.len() <= CAPACITY, "{}", memory.signed.len());
     }
 }
