@@ -6,10 +6,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use gateway::config::{self, Config};
-use mimalloc::MiMalloc;
-
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Translates the HTTP API of FastAPI Users into gRPC calls of identity-service.
 #[derive(Parser)]

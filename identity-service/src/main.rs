@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use identity_service::commands::{Command, Failure};
 use identity_service::config::{Vars, environment};
-use mimalloc::MiMalloc;
-
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
