@@ -71,8 +71,9 @@ impl Database {
     async fn ask_pooled(&self) -> Result<Said> {
         let connection = self.connection().await?;
         let said = ask(&connection).await;
-        if !matches!(said, Ok(Said::Nothing)) {
-            connection.finish();
+        match said {
+            Ok(Said::Nothing) => connection.leave(),
+            Ok(_) | Err(_) => connection.finish(),
         }
         Ok(said?)
     }

@@ -15,6 +15,9 @@ use super::{Connection, Moment};
 /// How long the server may take to be told that nobody waits for an answer any more.
 const CANCEL: Duration = Duration::from_millis(250);
 
+/// A server that has answered nobody for so long is told nothing: it would be one more connection to who hangs.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// A connection of the pool that is closed unless [`Unfinished::finish`] says that all has ended. A pool looks at a
 /// connection only when somebody takes it: until then the server would keep an open transaction with its locks, and
 /// whoever took the connection would wait for what the one before him has asked.
@@ -65,7 +68,10 @@ impl Drop for Unfinished {
     /// the connection leaves the pool, which may then open another: at most so many are busy as the pool may have.
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        let Ok(runtime) = Handle::try_current() else { return drop(Object::take(connection)) };
+        let is_silent = self.answered_at.get().is_none_or(|moment| moment.elapsed() > SILENT);
+        let Some(runtime) = Handle::try_current().ok().filter(|_| !is_silent) else {
+            return drop(Object::take(connection));
+        };
         let (cancel, tls) = (connection.cancel_token(), self.tls.clone());
         runtime.spawn(async move {
             // If it cannot be told, it will find out.
