@@ -155,7 +155,7 @@ impl Database {
     where
         F: Future<Output = Result<T, DieselError>>,
     {
-        self.read(async {
+        in_time(async {
             if let Some(connection) = self.shared.connection() {
                 match action(PointConnection::Shared(Arc::clone(&connection))).await {
                     Ok(found) => return Ok(found),
@@ -172,12 +172,18 @@ impl Database {
         .await
     }
 
-    /// Runs an action that only reads, within the time that a read may take.
+    /// Runs an action that only reads, on a connection of the pool, within the time that a read may take.
     ///
     /// # Errors
     /// Those of the action, and [`Error::DatabaseUnavailable`] when the time is up.
-    pub async fn read<T>(&self, action: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(READ, action).await.unwrap_or_else(out_of_time)
+    pub async fn read<T>(&self, action: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T>) -> Result<T> {
+        in_time(async {
+            let mut connection = self.connection().await?;
+            let outcome = action(&mut connection).await;
+            connection.finish();
+            outcome
+        })
+        .await
     }
 
     /// Refuses a pooler that is no way to reach Postgres, then applies the migrations that the database lacks, one process
@@ -216,6 +222,11 @@ fn pool(opener: Arc<Opener>, size: usize, stale_before: Moment) -> Pool<AsyncPgC
         .pre_recycle(is_fresh)
         .build()
         .expect("a pool with timeouts has a runtime")
+}
+
+/// Ends a read that takes longer than one may.
+async fn in_time<T>(read: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(READ, read).await.unwrap_or_else(out_of_time)
 }
 
 fn out_of_time<T>(elapsed: Elapsed) -> Result<T> {

@@ -7,7 +7,7 @@ use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::time::timeout;
 
-use super::Database;
+use super::{Database, in_time};
 use crate::error::{Error, Result};
 
 /// How long an open connection may take for an answer that costs nothing.
@@ -49,7 +49,7 @@ impl Database {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        let (pooled, shared) = tokio::join!(self.read(self.ask_pooled()), self.shared.ping());
+        let (pooled, shared) = tokio::join!(in_time(self.ask_pooled()), self.shared.ping());
         match (pooled, shared) {
             (Ok(Said::Primary), _) => return Ok(()),
             (Err(_), Some(Said::Primary) | None) if self.has_answered_within(LATELY) => return Ok(()),

@@ -88,13 +88,7 @@ impl Trust {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
-    let list = async {
-        let mut connection = database.connection().await?;
-        let keys = store::list(&mut connection).await;
-        connection.finish();
-        keys
-    };
-    database.read(list).await
+    database.read(async |connection| store::list(connection).await).await
 }
 
 /// The private half of a stored key that is whole. Who can write to the database but does not know the key-encryption

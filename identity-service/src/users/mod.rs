@@ -189,8 +189,7 @@ impl Users {
     /// # Errors
     /// Those of [`Users::get`], and those of `page`.
     pub async fn list(&self, caller: &Caller, page: impl FnOnce() -> Result<Page> + Send) -> Result<Listed> {
-        let action = async {
-            let mut connection = self.database.connection().await?;
+        let action = async |connection: &mut Transaction| {
             let list = async |connection: &mut Transaction| -> Result<Listed> {
                 let own = Target::Id(Some(caller.user));
                 let found = store::find(connection, SystemTime::now(), caller, own).await?;
@@ -203,9 +202,7 @@ impl Users {
                 let next = users.last().filter(|_| more).map(|user| user.id);
                 Ok(Listed { users, next })
             };
-            let listed = connection.build_transaction().repeatable_read().read_only().run(list).await;
-            connection.finish();
-            listed
+            connection.build_transaction().repeatable_read().read_only().run(list).await
         };
         self.database.read(action).await
     }

@@ -49,11 +49,5 @@ pub async fn delete(database: &Database, email: Email) -> Result<User> {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn list(database: &Database, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
-    let list = async {
-        let mut connection = database.connection().await?;
-        let users = store::list(&mut connection, after, limit).await;
-        connection.finish();
-        Ok(users?)
-    };
-    database.read(list).await
+    database.read(async |connection| Ok(store::list(connection, after, limit).await?)).await
 }
