@@ -51,7 +51,7 @@ const RULES: &[Rule] = &[
     Rule {
         place: "gateway/src",
         words: &["tonic::", "tonic_health::", "tonic_types::"],
-        but: &["identity.rs", "identity/call.rs", "identity/replicas.rs"],
+        but: &["identity.rs", "identity/call.rs", "identity/replicas.rs", "identity/watch.rs"],
         instead: "gRPC stays behind the client in identity.rs",
     },
     Rule {

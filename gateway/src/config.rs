@@ -43,6 +43,12 @@ pub const CORS_ALLOWED_ORIGINS: Variable = Variable {
     default: "none",
     meaning: "exact origins, comma-separated, whose pages may call with credentials",
 };
+/// How many checked tokens are remembered.
+pub const TOKEN_CACHE_SIZE: Variable = Variable {
+    name: "TOKEN_CACHE_SIZE",
+    default: "10000",
+    meaning: "how many tokens are remembered whose signature was found good, half a kilobyte each; 0 to 1000000",
+};
 /// How many threads serve HTTP.
 pub const WORKERS: Variable =
     Variable { name: "WORKERS", default: "one a core", meaning: "how many threads serve HTTP, 1 to 512" };
@@ -57,8 +63,16 @@ pub const LOG_FORMAT: Variable =
     Variable { name: "LOG_FORMAT", default: "text", meaning: "text or json, one event a line" };
 
 /// Every variable there is, in the order in which they are explained.
-pub const VARIABLES: &[Variable] =
-    &[LISTEN_ADDRESS, IDENTITY_SERVICE_URL, PUBLIC_ORIGIN, CORS_ALLOWED_ORIGINS, WORKERS, LOG, LOG_FORMAT];
+pub const VARIABLES: &[Variable] = &[
+    LISTEN_ADDRESS,
+    IDENTITY_SERVICE_URL,
+    PUBLIC_ORIGIN,
+    CORS_ALLOWED_ORIGINS,
+    TOKEN_CACHE_SIZE,
+    WORKERS,
+    LOG,
+    LOG_FORMAT,
+];
 
 /// The environment does not say what the gateway must know.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +115,8 @@ pub struct Config {
     pub public_origin: Origin,
     /// Which other origins browsers may call from.
     pub cors_allowed_origins: Vec<Origin>,
+    /// How many checked tokens are remembered.
+    pub token_cache_size: usize,
     /// How many threads serve HTTP.
     pub workers: usize,
     /// What is logged: a filter of tracing.
@@ -130,6 +146,7 @@ impl Config {
             identity_service_urls: identity_service_urls(&require(&IDENTITY_SERVICE_URL)?)?,
             public_origin: origin(&PUBLIC_ORIGIN, &require(&PUBLIC_ORIGIN)?)?,
             cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS)?)?,
+            token_cache_size: token_cache_size(read(&TOKEN_CACHE_SIZE)?)?,
             workers: workers(read(&WORKERS)?)?,
             log: log(read(&LOG)?)?,
             log_format: log_format(read(&LOG_FORMAT)?)?,
@@ -208,6 +225,12 @@ fn origins(value: Option<String>) -> Result<Vec<Origin>, ConfigError> {
     let text = value.unwrap_or_default();
     let listed = text.split(',').map(str::trim).filter(|text| !text.is_empty());
     listed.map(|text| origin(&CORS_ALLOWED_ORIGINS, text)).collect()
+}
+
+fn token_cache_size(value: Option<String>) -> Result<usize, ConfigError> {
+    let text = value.unwrap_or_else(|| TOKEN_CACHE_SIZE.default.into());
+    let size = text.parse().ok().filter(|size| *size <= 1_000_000);
+    size.ok_or_else(|| malformed(&TOKEN_CACHE_SIZE, "not a number from 0 to 1000000"))
 }
 
 fn workers(value: Option<String>) -> Result<usize, ConfigError> {

@@ -7,6 +7,7 @@
 mod call;
 mod message;
 pub mod replicas;
+pub mod watch;
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use std::time::Duration;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use portcullis_proto::v1;
 use portcullis_proto::v1::sessions_service_client::SessionsServiceClient;
-use portcullis_proto::v1::trust_service_client::TrustServiceClient;
 use portcullis_proto::v1::users_service_client::UsersServiceClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::body::fields::{Changes, Registration};
 use crate::failure::{Failure, Operation};
 use call::{Call, Context};
-use message::{to_id, to_keys, to_update, to_user};
+use message::{to_id, to_session_ids, to_update, to_user};
 use replicas::{Channels, Replicas};
 
 /// For calls that hash a password.
@@ -119,6 +119,17 @@ impl Identity {
         Ok(Session { access_token: session.access_token.into(), expires_in })
     }
 
+    /// The user and the session that the token belongs to, if it names a user.
+    ///
+    /// # Errors
+    /// Why not; also if identity-service names neither.
+    pub async fn get_session(&self, token: &SecretString) -> Result<(Uuid, Uuid), Failure> {
+        let message = v1::GetSessionRequest { id: "current".to_owned() };
+        let call = self.call(Operation::Read, TIMEOUT).with(token).repeatable();
+        let get = async |channel, request| SessionsServiceClient::new(channel).get_session(request).await;
+        to_session_ids(&call.run(message, get).await?).ok_or(Failure::Internal)
+    }
+
     /// Ends the session that the token belongs to.
     ///
     /// # Errors
@@ -174,16 +185,6 @@ impl Identity {
         call.run(message, delete).await
     }
 
-    /// Reads the issuer and its public keys.
-    ///
-    /// # Errors
-    /// Why not; also if a key is not 32 bytes long.
-    pub async fn keys(&self) -> Result<Keys, Failure> {
-        let call = self.call(Operation::Read, TIMEOUT).repeatable();
-        let get = async |channel, request| TrustServiceClient::new(channel).get_keys(request).await;
-        to_keys(call.run(v1::GetKeysRequest {}, get).await?).ok_or(Failure::Internal)
-    }
-
     /// Whether identity-service has said just now that it serves.
     #[must_use]
     pub fn is_serving(&self) -> bool {
@@ -210,4 +211,4 @@ impl FromRequest for Identity {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -32,12 +32,13 @@ pub mod healthcheck;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use tracing_actix_web::TracingLogger;
 
+use auth::follower::follow;
 use auth::origin::{self, Origins};
 use auth::verifier::Verifier;
 use config::Config;
@@ -73,8 +74,8 @@ pub async fn serve(
     let replicas = Arc::new(Replicas::new(&config.identity_service_urls));
     let watched = Arc::clone(&replicas);
     let watch = tokio::spawn(async move { watched.watch().await });
-    let verifier = Arc::new(Verifier::new(Identity::connect(Arc::clone(&replicas))));
-    let refresher = tokio::spawn(Arc::clone(&verifier).keep_fresh());
+    let verifier = Arc::new(Verifier::new(Instant::now(), config.token_cache_size));
+    let follower = tokio::spawn(follow(Arc::clone(&verifier), Identity::connect(Arc::clone(&replicas))));
     let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
 
     rustix::net::listen(&listener, BACKLOG)?;
@@ -111,7 +112,7 @@ pub async fn serve(
     .listen(listener)?
     .run()
     .await;
-    refresher.abort();
+    follower.abort();
     watch.abort();
     tracing::info!("stopped");
     served

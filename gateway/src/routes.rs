@@ -6,7 +6,7 @@ use actix_router::ResourceDef;
 use actix_web::http::Method;
 use actix_web::web;
 
-use crate::endpoints::{health, jwks, login, logout, me, register as registration, user};
+use crate::endpoints::{check, health, jwks, login, logout, me, register as registration, user};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ routes! {
     POST   "/auth/cookie/login"      Public     login::cookie;
     POST   "/auth/jwt/logout"        User       logout::bearer;
     POST   "/auth/cookie/logout"     Public     logout::cookie;
+    GET    "/auth/check"             User       check::read;
     GET    "/users/me"               User       me::read;
     PATCH  "/users/me"               User       me::update;
     GET    "/users/{id}"             Superuser  user::read;

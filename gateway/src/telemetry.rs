@@ -38,6 +38,10 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 #[derive(Debug, Clone, Copy)]
 pub struct Start(pub Instant);
 
+/// Why a request has no credential that may be good. It goes to the log and nowhere else.
+#[derive(Debug, Clone)]
+pub struct Refused(pub String);
+
 /// The span around a request, and the event at its end. Neither has the path, which may say anything: the event has
 /// the pattern of the route.
 pub struct RequestSpan;
@@ -57,10 +61,13 @@ impl RootSpanBuilder for RequestSpan {
         let _entered = span.enter();
         match outcome {
             Ok(response) => {
-                let start = response.request().extensions().get::<Start>().copied();
+                let extensions = response.request().extensions();
+                let start = extensions.get::<Start>().copied();
+                let refused = extensions.get::<Refused>().filter(|_| response.status().as_u16() == 401);
                 tracing::info!(
                     route = response.request().match_pattern(),
                     status = response.status().as_u16(),
+                    refused = refused.map(|Refused(why)| why),
                     duration_ms = start.map(|start| start.0.elapsed().as_millis() as u64),
                     "request answered"
                 );

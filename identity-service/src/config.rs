@@ -192,7 +192,11 @@ impl<'a> Vars<'a> {
         Ok(LogConfig { filter, format })
     }
 
-    fn issuer(&self) -> Result<String, ConfigError> {
+    /// Who issues the access tokens.
+    ///
+    /// # Errors
+    /// If it is missing or malformed.
+    pub fn issuer(&self) -> Result<String, ConfigError> {
         let issuer = self.value(&ISSUER)?;
         if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
             return Err(error(&ISSUER, "is not a URL like https://id.example.com"));

@@ -4,6 +4,7 @@
 //! hang: an action, then its wait for a connection, then its statements, which the server itself ends.
 
 mod health;
+mod listener;
 mod migrations;
 mod opener;
 mod pooler;
@@ -34,6 +35,7 @@ use crate::error::{Error, Result};
 use opener::Opener;
 use shared::Shared;
 
+pub use listener::Listener;
 pub use servers::{Servers, parse as parse_url};
 pub use unfinished::Unfinished;
 

@@ -42,7 +42,7 @@ use credentials::Hasher;
 use database::Database;
 use error::{Error, Result};
 use sessions::Sessions;
-use trust::Trust;
+use trust::{Feed, Trust};
 use users::Users;
 
 /// How long to wait before the database is tried again at start.
@@ -56,6 +56,8 @@ pub struct App {
     pub database: Database,
     /// The signing keys.
     pub trust: Arc<Trust>,
+    /// What tells verifiers which tokens have ended.
+    pub feed: Feed,
     /// The users.
     pub users: Users,
     /// The sessions.
@@ -92,7 +94,9 @@ async fn start(config: Config) -> Result<App> {
     let hasher = Arc::new(Hasher::start(pepper, bcrypt_cost, hash_threads)?);
     let users = Users::new(database.clone(), hasher.clone(), rules);
     let sessions = Sessions::new(database.clone(), hasher, trust.clone(), config.access_token_lifetime);
-    Ok(App { database, trust, users, sessions })
+    let feed = Feed::new(database.clone());
+    tokio::spawn(feed.clone().run());
+    Ok(App { database, trust, feed, users, sessions })
 }
 
 async fn migrate(database: &Database) -> Result<()> {

@@ -1,6 +1,34 @@
 //! The tables, as `diesel print-schema` writes them. A test compares this file with a migrated database.
 //! What each column means stands in the migrations, as `COMMENT ON`.
 
+pub(crate) mod sql_types {
+    /// The number of a transaction, which never wraps around.
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "xid8", schema = "pg_catalog"))]
+    pub struct Xid8;
+}
+
+diesel::table! {
+    revocation_feeds (is_current) {
+        is_current -> Bool,
+        id -> Uuid,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Xid8;
+
+    revocations (id) {
+        id -> Int8,
+        xact -> Xid8,
+        session_id -> Nullable<Uuid>,
+        user_id -> Nullable<Uuid>,
+        epoch -> Nullable<Int8>,
+        expires_at -> Timestamptz,
+    }
+}
+
 diesel::table! {
     sessions (id) {
         id -> Uuid,
@@ -38,4 +66,4 @@ diesel::table! {
 }
 
 diesel::joinable!(sessions -> users (user_id));
-diesel::allow_tables_to_appear_in_same_query!(sessions, signing_keys, users);
+diesel::allow_tables_to_appear_in_same_query!(revocation_feeds, revocations, sessions, signing_keys, users);

@@ -63,10 +63,13 @@ pub async fn run(
             sessions::grpc::service(app.sessions, app.trust.clone())
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
         )
-        .add_service(trust::grpc::service(app.trust).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(
+            trust::grpc::service(app.trust, app.feed.clone()).max_decoding_message_size(MAX_REQUEST_BYTES),
+        )
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;
             watch.abort();
+            app.feed.close();
             reporter.set_service_status("", ServingStatus::NotServing).await;
             info!("stopping: calls under way may finish");
             let _ = stopping.send(());

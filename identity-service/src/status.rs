@@ -12,7 +12,7 @@ use portcullis_proto::reason::{DOMAIN, Reason};
 use tonic::codegen::http::{Response, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Violation};
 
@@ -153,13 +153,14 @@ fn log(error: &Error) {
         Error::Internal(cause) => error!(%cause, "{error}"),
         Error::DatabaseUnavailable(cause) | Error::OutcomeUnknown(cause) => warn!(%cause, "{error}"),
         Error::Overloaded { .. } => warn!("{error}"),
+        // The gateway answers it with the id of the same request.
+        Error::Unauthenticated(_) => info!("{error}"),
         Error::TooLate // the caller may have asked for the impossible; our own limit warns in server/gate.rs
         | Error::InvalidRequest(_)
         | Error::PasswordRefused(_)
         | Error::EmailTaken
         | Error::UserIdTaken
         | Error::BadCredentials
-        | Error::Unauthenticated(_)
         | Error::SuperuserRequired
         | Error::UserNotFound
         | Error::SessionNotFound => debug!("{error}"),

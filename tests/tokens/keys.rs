@@ -77,7 +77,10 @@ async fn j04_a_key_whose_halves_do_not_belong_together_stops_the_start() {
     let http = stack.http();
     let is_served = async || http.bare("GET", "/users/me", &token).await.status == 200;
     stack.gateway.until("connected again", Duration::from_secs(20), is_served).await;
-    assert!(Doors::of(&stack).await.believe(&other.with_header(&token, json!({"kid": kid}))).await);
+    let of_new_key = other.with_header(&token, json!({"kid": kid}));
+    let is_served = async || http.bare("GET", "/users/me", &of_new_key).await.status == 200;
+    stack.gateway.until("told of the key", Duration::from_secs(2), is_served).await;
+    assert!(Doors::of(&stack).await.believe(&of_new_key).await);
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ async fn j14_a_token_of_a_deleted_user_stays_dead_when_his_address_or_id_is_crea
     // Even with the old session back, as from a backup: the epoch of the new user is higher.
     sql(format!("INSERT INTO sessions VALUES ('{session}', '{id}', now(), now() + interval '1 hour')")).await;
     doors.believe_only(&again, [("his id and his session again", token.clone())]).await;
-    // That it is the epoch which refuses him is seen by taking it away.
+    // That it is the epoch which refuses him is seen by taking it away. The gateway has been told, and does not forget.
     sql(format!("UPDATE users SET epoch = {} WHERE id = '{id}'", said["epoch"])).await;
-    assert!(doors.believe(&token).await);
+    assert_eq!(doors.say(&token).await, [false, true]);
 }

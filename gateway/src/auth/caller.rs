@@ -1,47 +1,47 @@
 //! The user that a request's credentials name.
 //!
-//! A bearer token is tried first, then the cookie; the first that names a user decides. A token that is not
-//! genuine names nobody and costs no call; one whose session has ended or whose user is inactive also names
-//! nobody, which identity-service says.
+//! A bearer token is tried first, then the cookie; the first that names a user decides. A token that is not genuine, or is
+//! known to have ended, names nobody and costs no call; that another one names nobody, identity-service says.
 
-use std::future::Future;
+use std::future::{Ready, ready};
 use std::ops::Deref;
-use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use portcullis_proto::access_token::Claims;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::cookie;
-use super::verifier::Verifier;
+use super::verifier::{Judgement, Verifier};
 use crate::failure::Failure;
+use crate::telemetry::Refused;
 
-/// The access tokens of a request, in the order in which they are tried. There may be none.
-pub struct Credentials {
-    verifier: web::Data<Verifier>,
-    /// The first is genuine. Whether another is, is found out when it is needed: when nobody can say what it is, that
-    /// harms nobody whose first decides.
-    tokens: Vec<SecretString>,
+/// The access tokens of a request that may be good, in the order in which they are tried. There may be none.
+pub struct Credentials(Vec<Token>);
+
+/// An access token that may be good.
+pub struct Token {
+    /// The token itself.
+    pub text: SecretString,
+    /// What it says, if it is known to be good; else identity-service must be asked.
+    pub claims: Option<Claims>,
 }
 
-/// The access tokens of a request, of which at least one is genuine.
+/// The access tokens of a request, of which at least one may be good.
 pub struct Caller(Credentials);
 
 impl Credentials {
     /// Makes a call in the name of the first token that names a user.
     ///
     /// # Errors
-    /// That of the call, that no token names a user, or that nobody can say whether one is genuine.
+    /// That of the call, or that no token names a user.
     pub async fn call<T>(
         &self,
         call: impl AsyncFn(&SecretString) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        for (index, token) in self.tokens.iter().enumerate() {
-            if index > 0 && !self.is_genuine(token).await? {
-                continue;
-            }
-            match call(token).await {
+        for token in &self.0 {
+            match call(&token.text).await {
                 Err(failure) if failure.is_unauthenticated() => {}
                 result => return result,
             }
@@ -49,34 +49,47 @@ impl Credentials {
         Err(Failure::Unauthenticated)
     }
 
+    /// The tokens, in the order in which they are tried.
+    #[must_use]
+    pub fn tokens(&self) -> &[Token] {
+        &self.0
+    }
+
     /// Those of the cookie alone.
     ///
     /// # Errors
-    /// If the cookie is ambiguous, or nobody can say whether it is genuine.
-    pub async fn of_cookie(request: &HttpRequest) -> Result<Self, Failure> {
-        Self::of(request, [None, cookie::read(request.headers())?]).await
+    /// If the cookie is ambiguous.
+    pub fn of_cookie(request: &HttpRequest) -> Result<Self, Failure> {
+        Self::of(request, [None, cookie::read(request.headers())?])
     }
 
-    async fn read(request: HttpRequest) -> Result<Self, Failure> {
-        let sent = [bearer(request.headers())?, cookie::read(request.headers())?];
-        Self::of(&request, sent).await
+    fn read(request: &HttpRequest) -> Result<Self, Failure> {
+        Self::of(request, [bearer(request.headers())?, cookie::read(request.headers())?])
     }
 
-    /// Those that were sent, from the first genuine one on.
-    async fn of(request: &HttpRequest, sent: [Option<SecretString>; 2]) -> Result<Self, Failure> {
-        let verifier = request.app_data::<web::Data<Verifier>>().ok_or(Failure::Internal)?.clone();
-        let mut credentials = Self { verifier, tokens: sent.into_iter().flatten().collect() };
-        credentials.tokens.dedup_by(|a, b| a.expose_secret() == b.expose_secret());
-        while let Some(first) = credentials.tokens.first()
-            && !credentials.is_genuine(first).await?
-        {
-            credentials.tokens.remove(0);
+    /// Those that were sent and may be good. Why the first of the others is not, the log says at the end of a request that
+    /// is refused.
+    fn of(request: &HttpRequest, sent: [Option<SecretString>; 2]) -> Result<Self, Failure> {
+        let verifier = request.app_data::<web::Data<Verifier>>().ok_or(Failure::Internal)?;
+        let mut sent: Vec<_> = sent.into_iter().flatten().collect();
+        sent.dedup_by(|a, b| a.expose_secret() == b.expose_secret());
+        let mut why = sent.is_empty().then(|| "there is no access token".to_owned());
+        let mut tokens = Vec::new();
+        for text in sent {
+            let claims = match verifier.judge(text.expose_secret()) {
+                Judgement::Good(claims) => Some(claims),
+                Judgement::Unknown => None,
+                Judgement::Refused(refusal) => {
+                    why.get_or_insert_with(|| refusal.to_string());
+                    continue;
+                }
+            };
+            tokens.push(Token { text, claims });
         }
-        Ok(credentials)
-    }
-
-    async fn is_genuine(&self, token: &SecretString) -> Result<bool, Failure> {
-        Ok(self.verifier.verify(token.expose_secret()).await?.is_some())
+        if let Some(why) = why {
+            request.extensions_mut().insert(Refused(why));
+        }
+        Ok(Self(tokens))
     }
 }
 
@@ -90,23 +103,22 @@ impl Deref for Caller {
 
 impl FromRequest for Credentials {
     type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
+    type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        Box::pin(Self::read(request.clone()))
+        ready(Self::read(request))
     }
 }
 
 impl FromRequest for Caller {
     type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
+    type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let credentials = Credentials::read(request).await?;
-            if credentials.tokens.is_empty() { Err(Failure::Unauthenticated) } else { Ok(Self(credentials)) }
-        })
+        ready(Credentials::read(request).and_then(|credentials| match credentials.0.as_slice() {
+            [] => Err(Failure::Unauthenticated),
+            [_, ..] => Ok(Self(credentials)),
+        }))
     }
 }
 
@@ -123,22 +135,10 @@ fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::verifier::tests::{key, ready, token, trust};
-    use crate::identity::tests::{client, free_address, serve};
+    use crate::auth::verifier::tests::{fresh, knowing, stale, token};
     use actix_web::test::TestRequest;
     use std::cell::Cell;
     use std::sync::Arc;
-    use tokio::runtime::Runtime;
-
-    /// A verifier that knows the keys `k` and `l`, and who has told it.
-    async fn with_keys() -> (Arc<Verifier>, Runtime) {
-        let (address, trust) = (free_address(), trust());
-        trust.keys.lock().unwrap().push(key("l"));
-        let server = serve(address, trust);
-        let verifier = Arc::new(Verifier::new(client(address)));
-        ready(&verifier).await;
-        (verifier, server)
-    }
 
     async fn caller(verifier: Arc<Verifier>, bearer: &str, cookie: &str) -> Result<Caller, Failure> {
         let request = TestRequest::default()
@@ -159,9 +159,8 @@ mod tests {
 
     #[actix_web::test]
     async fn the_next_token_is_tried_when_one_names_nobody_and_only_then() {
-        let (verifier, server) = with_keys().await;
         let (first, second) = (token("k"), token("l"));
-        let caller = caller(verifier, &first, &second).await.unwrap();
+        let caller = caller(fresh(&["k", "l"]), &first, &second).await.unwrap();
         let named = async |tried: &SecretString| match tried.expose_secret() {
             token if token == second => Ok(()),
             _ => Err(Failure::Unauthenticated),
@@ -174,12 +173,11 @@ mod tests {
             _ => Ok(()),
         };
         assert_eq!(caller.call(unknown).await, Err(Failure::Unreachable));
-        server.shutdown_background();
     }
 
     #[actix_web::test]
     async fn a_token_that_is_not_genuine_or_is_there_already_is_not_tried() {
-        let (verifier, server) = with_keys().await;
+        let verifier = fresh(&["k", "l"]);
         let good = token("k");
         for (bearer, cookie, calls) in
             [(&*good, "x.y.z", 1), (&good, &good, 1), ("x.y.z", &good, 1), (&good, &token("l"), 2)]
@@ -194,17 +192,13 @@ mod tests {
             assert_eq!(called.get(), calls, "{bearer} {cookie}");
         }
         assert_eq!(caller(verifier, "x.y.z", "x").await.err(), Some(Failure::Unauthenticated));
-        server.shutdown_background();
     }
 
     #[actix_web::test]
-    async fn a_cookie_that_nobody_can_judge_harms_nobody_whose_bearer_decides() {
-        let (verifier, server) = with_keys().await;
-        server.shutdown_background();
-        let caller = caller(verifier, &token("k"), &token("new")).await.unwrap();
-        assert_eq!(caller.call(async |_| Ok(())).await, Ok(()));
-        // Had that bearer ended, the cookie would decide.
-        let refuse = async |_: &SecretString| Err::<(), _>(Failure::Unauthenticated);
-        assert_eq!(caller.call(refuse).await, Err(Failure::Unreachable));
+    async fn what_a_token_says_counts_only_as_long_as_nothing_can_be_missing() {
+        for (verifier, is_known) in [(fresh(&["k"]), true), (stale(&["k"]), false), (knowing(&[]), false)] {
+            let caller = caller(verifier, &token("k"), "").await.unwrap();
+            assert_eq!(caller.tokens()[0].claims.is_some(), is_known);
+        }
     }
 }

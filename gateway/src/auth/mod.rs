@@ -1,11 +1,15 @@
 //! Who is calling.
 //!
-//! - [`verifier`]: whether an access token is genuine and in time
+//! - [`verifier`]: whether an access token is to be believed
+//! - [`trust`]: which tokens have ended, as the trust feed has said
+//! - [`follower`]: who listens to the trust feed
 //! - [`cookie`]: the cookie that holds one
 //! - [`caller`]: the user that a request's credentials name
 //! - [`origin`]: whether a browser sends a request because a page of ours wants it
 
 pub mod caller;
 pub mod cookie;
+pub mod follower;
 pub mod origin;
+pub mod trust;
 pub mod verifier;

@@ -13,12 +13,13 @@ pub async fn live() -> HttpResponse {
     ok()
 }
 
-/// There are keys to verify tokens with, and identity-service serves.
+/// The first snapshot of the trust feed is there, and identity-service serves.
 ///
 /// # Errors
 /// If not.
 pub async fn ready(verifier: web::Data<Verifier>, identity: Identity) -> Result<HttpResponse, Failure> {
-    if verifier.keys().is_some() && identity.is_serving() { Ok(ok()) } else { Err(Failure::Unreachable) }
+    let knows = verifier.trust.position().is_some();
+    if knows && identity.is_serving() { Ok(ok()) } else { Err(Failure::Unreachable) }
 }
 
 fn ok() -> HttpResponse {

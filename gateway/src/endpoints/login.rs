@@ -62,7 +62,7 @@ async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) ->
 /// failure; and a failure does not undo the login, which has happened: the old session then goes on until it expires.
 async fn end_replaced(identity: &Identity, request: &HttpRequest) {
     let ended = async {
-        let replaced = Credentials::of_cookie(request).await?;
+        let replaced = Credentials::of_cookie(request)?;
         replaced.call(async |token| identity.end_session(token).await).await
     };
     match ended.await {

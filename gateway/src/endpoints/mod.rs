@@ -1,5 +1,6 @@
 //! One file an endpoint or resource: request, handler, response.
 
+pub mod check;
 pub mod fallback;
 pub mod health;
 pub mod jwks;

@@ -2,6 +2,7 @@
 
 use portcullis_proto::v1;
 use secrecy::ExposeSecret as _;
+use uuid::Uuid;
 
 use super::{Keys, User, Who};
 use crate::body::fields::Changes;
@@ -48,6 +49,11 @@ pub(super) fn to_update(who: Who<'_>, changes: &Changes) -> v1::UpdateUserReques
         update_mask: Some(prost_types::FieldMask { paths }),
         password: changes.password.as_ref().map(|password| password.expose_secret().to_owned()),
     }
+}
+
+/// The user and the session; `None` if an id is none.
+pub(super) fn to_session_ids(session: &v1::Session) -> Option<(Uuid, Uuid)> {
+    Some((Uuid::try_parse(&session.user_id).ok()?, Uuid::try_parse(&session.id).ok()?))
 }
 
 /// `None` if a key is not 32 bytes long.

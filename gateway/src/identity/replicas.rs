@@ -56,7 +56,7 @@ impl Replicas {
     }
 
     /// The number of the replica to ask; not `but`, if there is another that is well.
-    fn pick(&self, but: Option<usize>) -> usize {
+    pub(super) fn pick(&self, but: Option<usize>) -> usize {
         let everybody = || 0..self.0.len();
         let well = || everybody().filter(|number| self.0[*number].is_well());
         let least =
@@ -121,6 +121,12 @@ impl Channels {
     #[must_use]
     pub fn replicas(&self) -> &Replicas {
         &self.replicas
+    }
+
+    /// The connection to the replica with this number.
+    #[must_use]
+    pub fn channel(&self, number: usize) -> Channel {
+        self.each[number].clone()
     }
 
     /// The replica to ask; another than `tried`, if there is one that is well.

@@ -1,6 +1,7 @@
-//! The command line: `serve`, `migrate`, `user`, `key`, `healthcheck`.
+//! The command line: `serve`, `migrate`, `user`, `key`, `token`, `healthcheck`.
 
 mod key;
+mod token;
 mod user;
 
 use std::io;
@@ -31,6 +32,9 @@ pub enum Command {
     /// Show the keys that access tokens are signed with
     #[command(subcommand)]
     Key(key::Command),
+    /// Find out why an access token is refused
+    #[command(subcommand)]
+    Token(token::Command),
     /// Ask the service at LISTEN_ADDRESS whether it serves; exit code 0 means yes
     Healthcheck,
 }
@@ -75,6 +79,7 @@ impl Command {
             Self::Migrate => migrate(vars).await,
             Self::User(command) => command.run(vars).await,
             Self::Key(command) => command.run(vars).await,
+            Self::Token(command) => command.run(vars).await,
             Self::Healthcheck => {
                 server::check_health(vars.listen_address()?).await.map_err(Failure::Refused)?;
                 println!("serving");

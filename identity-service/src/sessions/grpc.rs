@@ -37,6 +37,15 @@ impl SessionsService for Service {
         Ok(Response::new(to_response(log_in)))
     }
 
+    async fn get_session(
+        &self,
+        request: Request<v1::GetSessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let session = self.sessions.get(&caller, parse_target(&request.get_ref().id)).await?;
+        Ok(Response::new(to_session(&session)))
+    }
+
     async fn delete_session(
         &self,
         request: Request<v1::DeleteSessionRequest>,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
+use portcullis_proto::access_token::Refusal;
 use portcullis_proto::email::Email;
 use tracing::{Instrument as _, warn};
 
@@ -17,9 +18,9 @@ use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::SessionId;
 use crate::ids::UserId;
-use crate::trust::Trust;
+use crate::trust::{self, Trust};
 use model::{Caller, NewSession, Session, Target};
-pub(crate) use store::{delete_all_but, is_live, live_session};
+pub(crate) use store::{is_live, live_session};
 
 /// Begins and ends sessions.
 #[derive(Clone)]
@@ -115,6 +116,23 @@ impl Sessions {
         tokio::spawn(logged.in_current_span());
     }
 
+    /// Reads a session of the caller.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`].
+    pub async fn get(&self, caller: &Caller, target: Target) -> Result<Session> {
+        let now = SystemTime::now();
+        let id = target.of(caller);
+        let find =
+            |connection: PointConnection| async move { store::find(&connection, now, caller, id).await };
+        let found = self.database.point_read(find).await?;
+        if !found.iter().any(|session| session.id == caller.session) {
+            return Err(Error::unauthenticated(Refusal::SessionEnded));
+        }
+        let wanted = found.iter().find(|session| Some(session.id) == id).copied();
+        wanted.ok_or(Error::SessionNotFound)
+    }
+
     /// Logs out: ends a session of the caller.
     ///
     /// # Errors
@@ -127,15 +145,30 @@ impl Sessions {
 
 async fn end(connection: &mut Transaction, caller: Caller, target: Target) -> Result<()> {
     if !store::lock_named(connection, SystemTime::now(), &caller).await? {
-        return Err(Error::unauthenticated("the session has ended"));
+        return Err(Error::unauthenticated(Refusal::SessionEnded));
     }
-    let id = match target {
-        Target::Current => Some(caller.session),
-        Target::Id(id) => id,
-    };
-    let id = id.ok_or(Error::SessionNotFound)?;
-    match store::delete(connection, caller.user, id).await? {
-        1 => Ok(()),
-        _ => Err(Error::SessionNotFound),
-    }
+    let id = target.of(&caller).ok_or(Error::SessionNotFound)?;
+    let expires_at = store::delete(connection, caller.user, id).await?.ok_or(Error::SessionNotFound)?;
+    trust::revoke_sessions(connection, &[(id, expires_at)]).await
+}
+
+/// Ends the sessions of a user whom the transaction has locked, but for one.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub(crate) async fn end_others(connection: &mut Transaction, user: UserId, kept: SessionId) -> Result<()> {
+    let ended = store::delete_all_but(connection, user, Some(kept)).await?;
+    trust::revoke_sessions(connection, &ended).await
+}
+
+/// Ends all sessions of a user whom the transaction has locked, and every token that he was ever given. His new epoch,
+/// which is to be stored unless he is deleted.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub(crate) async fn end_everything(connection: &mut Transaction, user: UserId) -> Result<i64> {
+    store::delete_all_but(connection, user, None).await?;
+    let epoch = store::next_epoch(connection).await?;
+    trust::revoke_user(connection, user, epoch).await?;
+    Ok(epoch)
 }

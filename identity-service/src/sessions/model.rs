@@ -46,3 +46,14 @@ pub enum Target {
     /// The one with this id; `None` for text that is no id, and so names no session.
     Id(Option<SessionId>),
 }
+
+impl Target {
+    /// The id of the session, for this caller.
+    #[must_use]
+    pub fn of(self, caller: &Caller) -> Option<SessionId> {
+        match self {
+            Self::Current => Some(caller.session),
+            Self::Id(id) => id,
+        }
+    }
+}

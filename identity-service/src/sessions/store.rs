@@ -101,15 +101,45 @@ pub(super) async fn delete_expired(
     diesel::delete(expired).execute(connection).await
 }
 
-/// Ends a session of a user. How many were ended: 1, or 0 when he has none with this id.
+/// Ends a session of a user; when its last token expires. `None` when he has no session with this id.
 pub(super) async fn delete(
     connection: &mut AsyncPgConnection,
     user: UserId,
     id: SessionId,
-) -> QueryResult<usize> {
+) -> QueryResult<Option<SystemTime>> {
     let own =
         sessions::table.filter(sessions::id.eq(id.as_uuid())).filter(sessions::user_id.eq(user.as_uuid()));
-    diesel::delete(own).execute(connection).await
+    let expires_at: Option<OffsetDateTime> =
+        diesel::delete(own).returning(sessions::expires_at).get_result(connection).await.optional()?;
+    Ok(expires_at.map(Into::into))
+}
+
+/// The session of the caller's token, and the one of his with this id, of those that go on; none if the token does not
+/// name its user.
+pub(super) async fn find(
+    mut connection: &AsyncPgConnection,
+    now: SystemTime,
+    caller: &Caller,
+    id: Option<SessionId>,
+) -> QueryResult<Vec<Session>> {
+    let ids: Vec<_> = [Some(caller.session), id].into_iter().flatten().map(SessionId::as_uuid).collect();
+    let rows: Vec<(Uuid, OffsetDateTime, OffsetDateTime)> = sessions::table
+        .inner_join(users::table)
+        .filter(sessions::id.eq_any(ids))
+        .filter(sessions::user_id.eq(caller.user.as_uuid()))
+        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)))
+        .filter(users::is_active)
+        .filter(users::epoch.le(caller.epoch))
+        .select((sessions::id, sessions::created_at, sessions::expires_at))
+        .load(&mut connection)
+        .await?;
+    let session = |(id, created_at, expires_at): (Uuid, OffsetDateTime, OffsetDateTime)| Session {
+        id: id.into(),
+        user: caller.user,
+        created_at: created_at.into(),
+        expires_at: expires_at.into(),
+    };
+    Ok(rows.into_iter().map(session).collect())
 }
 
 /// Whether the caller's token names its user. If so, nobody can change him or end his sessions until the transaction
@@ -152,17 +182,30 @@ pub(crate) fn live_session<'a>(now: SystemTime, caller: &'a Caller) -> _ {
         .filter(sessions::expires_at.gt(oldest))
 }
 
-/// Ends the sessions of a user, but for `kept`.
-pub(crate) async fn delete_all_but(
+/// Ends the sessions of a user, but for `kept`; which these were, and when the last token of each expires.
+pub(super) async fn delete_all_but(
     connection: &mut AsyncPgConnection,
     user: UserId,
     kept: Option<SessionId>,
-) -> QueryResult<usize> {
-    let all = sessions::table.filter(sessions::user_id.eq(user.as_uuid()));
-    match kept {
-        Some(kept) => diesel::delete(all.filter(sessions::id.ne(kept.as_uuid()))).execute(connection).await,
-        None => diesel::delete(all).execute(connection).await,
-    }
+) -> QueryResult<Vec<(SessionId, SystemTime)>> {
+    let others = sessions::table
+        .filter(sessions::user_id.eq(user.as_uuid()))
+        .filter(sessions::id.ne(kept.map_or(Uuid::nil(), SessionId::as_uuid)));
+    let ended: Vec<(Uuid, OffsetDateTime)> = diesel::delete(others)
+        .returning((sessions::id, sessions::expires_at))
+        .get_results(connection)
+        .await?;
+    Ok(ended.into_iter().map(|(id, expires_at)| (id.into(), expires_at.into())).collect())
+}
+
+diesel::define_sql_function! {
+    /// The next value of a sequence.
+    fn nextval(sequence: diesel::sql_types::Text) -> diesel::sql_types::BigInt;
+}
+
+/// A revocation counter that is higher than any before it.
+pub(super) async fn next_epoch(connection: &mut AsyncPgConnection) -> QueryResult<i64> {
+    diesel::select(nextval("epochs")).get_result(connection).await
 }
 
 /// Replaces the hash of an unchanged password, if it still is the one that was verified. A change meanwhile wins.

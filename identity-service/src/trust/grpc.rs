@@ -1,26 +1,38 @@
 //! `TrustService`, and who the caller of any other service is.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::stream::{Stream, unfold};
 use portcullis_proto::v1::trust_service_server::{TrustService, TrustServiceServer};
 use portcullis_proto::{bearer, v1};
+use tokio::sync::mpsc;
 use tonic::metadata::MetadataValue;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::Trust;
-use super::model::{KeyState, PublicKey};
-use crate::error::{Error, Result};
+use super::feed::Read;
+use super::follower::Follower;
+use super::model::{KeyState, Position, PublicKey, Revocation, Revoked};
+use super::{Feed, Trust};
+use crate::error::{Error, Result, Violation};
 use crate::sessions::model::Caller;
 
-/// The service over these keys.
-pub fn service(trust: Arc<Trust>) -> TrustServiceServer<impl TrustService> {
-    TrustServiceServer::new(Service { trust })
+/// How many revocations one message has at the most: some 70 KiB.
+const PIECE: usize = 1_000;
+
+/// The service over these keys and this feed.
+pub fn service(trust: Arc<Trust>, feed: Feed) -> TrustServiceServer<impl TrustService> {
+    TrustServiceServer::new(Service { trust, feed })
 }
 
 struct Service {
     trust: Arc<Trust>,
+    feed: Feed,
 }
+
+type Answers = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl TrustService for Service {
@@ -28,9 +40,143 @@ impl TrustService for Service {
         &self,
         _request: Request<v1::GetKeysRequest>,
     ) -> Result<Response<v1::GetKeysResponse>, Status> {
-        let keys = self.trust.keys().iter().map(to_public_key).collect();
-        Ok(Response::new(v1::GetKeysResponse { issuer: self.trust.issuer().to_owned(), keys }))
+        Ok(Response::new(to_keys(&self.trust)))
     }
+
+    type WatchStream = Answers;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let mut requests = request.into_inner();
+        let from = parse_start(requests.message().await?)?;
+        let follower = self.feed.follow(from).await?;
+        let (sender, receiver) = mpsc::channel(1);
+        let keys = v1::WatchResponse { keys: Some(to_keys(&self.trust)), ..Default::default() };
+        tokio::spawn(async move {
+            if let Err(status) = tell(requests, follower, keys, &sender).await {
+                // Nobody is there to hear it if he has gone.
+                let _ = sender.send(Err(status)).await;
+            }
+        });
+        let answers =
+            unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+/// Tells a follower everything, until he or the replica goes.
+async fn tell(
+    mut requests: Streaming<v1::WatchRequest>,
+    mut follower: Follower,
+    keys: v1::WatchResponse,
+    sender: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
+) -> Result<(), Status> {
+    let mut messages = vec![keys];
+    let mut probes = Probes::default();
+    // He is not listened to meanwhile: so his probes are answered by reads that begin later still.
+    while let Some(missed) = follower.catch_up().await? {
+        messages.extend(to_messages(&missed, 0));
+        for message in messages.drain(..) {
+            if sender.send(Ok(message)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    loop {
+        let read = tokio::select! {
+            request = requests.message() => match request {
+                Ok(Some(request)) => {
+                    probes.wait(parse_probe(&request)?, follower.feed().ask());
+                    continue;
+                }
+                Ok(None) | Err(_) => return Ok(()),
+            },
+            read = follower.next() => match read {
+                Some(read) => read,
+                None => return Ok(()),
+            },
+        };
+        let answered = probes.answered_by(&read);
+        if answered == 0 && read.revocations.is_empty() {
+            continue;
+        }
+        for message in to_messages(&read, answered) {
+            if sender.send(Ok(message)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The probes that are not answered yet, each with the number that the read which answers it exceeds.
+#[derive(Default)]
+struct Probes(VecDeque<(u64, u64)>);
+
+impl Probes {
+    fn wait(&mut self, probe: u64, begun: u64) {
+        // Of those that one read answers, the latest is answered.
+        self.0.retain(|(_, earlier)| *earlier != begun);
+        self.0.push_back((probe, begun));
+    }
+
+    /// The latest probe that a read answers; 0 if it answers none.
+    fn answered_by(&mut self, read: &Read) -> u64 {
+        let mut answered = 0;
+        while let Some((probe, _)) = self.0.pop_front_if(|(_, begun)| *begun < read.number) {
+            answered = probe;
+        }
+        answered
+    }
+}
+
+fn parse_start(request: Option<v1::WatchRequest>) -> Result<Option<Position>> {
+    let refuse =
+        |field, description: &str| Err(Error::InvalidRequest(vec![Violation::new(field, description)]));
+    match request.and_then(|request| request.request) {
+        Some(v1::watch_request::Request::Start(start)) if start.position.is_empty() => Ok(None),
+        Some(v1::watch_request::Request::Start(start)) => match Position::parse(&start.position) {
+            Some(position) => Ok(Some(position)),
+            None => refuse("position", "No position that was sent"),
+        },
+        Some(v1::watch_request::Request::Probe(_)) | None => refuse("start", "Must come first"),
+    }
+}
+
+fn parse_probe(request: &v1::WatchRequest) -> Result<u64> {
+    match &request.request {
+        Some(v1::watch_request::Request::Probe(probe)) if probe.number > 0 => Ok(probe.number),
+        _ => Err(Error::InvalidRequest(vec![Violation::new("probe", "Must be sent, with a number from 1")])),
+    }
+}
+
+/// A read in messages that are not too long; the last one makes it complete.
+fn to_messages(read: &Read, answered: u64) -> Vec<v1::WatchResponse> {
+    let revocations: Vec<_> = read.revocations.iter().map(to_revocation).collect();
+    let mut messages: Vec<_> = revocations
+        .chunks(PIECE)
+        .map(|piece| v1::WatchResponse { revocations: piece.to_vec(), ..Default::default() })
+        .collect();
+    if messages.is_empty() {
+        messages.push(v1::WatchResponse::default());
+    }
+    if let Some(last) = messages.last_mut() {
+        last.position = read.position.as_ref().map(Position::to_text).unwrap_or_default();
+        last.probe = answered;
+        last.time = (answered > 0).then(|| read.time.into());
+    }
+    messages
+}
+
+fn to_revocation(revocation: &Revocation) -> v1::Revocation {
+    let tokens = match revocation.revoked {
+        Revoked::Session(session) => v1::revocation::Tokens::SessionId(session.as_uuid().to_string()),
+        Revoked::User { user, epoch } => {
+            v1::revocation::Tokens::User(v1::UserRevocation { user_id: user.as_uuid().to_string(), epoch })
+        }
+    };
+    v1::Revocation { tokens: Some(tokens), remaining: revocation.remaining.try_into().ok() }
 }
 
 /// Who calls, by the access token in the `authorization` metadata.
@@ -43,6 +189,11 @@ pub fn caller<T>(trust: &Trust, request: &Request<T>) -> Result<Caller> {
     let token =
         token.ok_or_else(|| Error::unauthenticated("there is no authorization of the form Bearer TOKEN"))?;
     trust.verify(SystemTime::now(), token)
+}
+
+fn to_keys(trust: &Trust) -> v1::GetKeysResponse {
+    let keys = trust.keys().iter().map(to_public_key).collect();
+    v1::GetKeysResponse { issuer: trust.issuer().to_owned(), keys }
 }
 
 fn to_public_key(key: &PublicKey) -> v1::PublicKey {

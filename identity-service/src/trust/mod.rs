@@ -1,5 +1,7 @@
-//! Trust: the keys that access tokens are signed with, and who is believed.
+//! Trust: the keys that access tokens are signed with, which tokens have ended, and who is believed.
 
+mod feed;
+mod follower;
 pub mod grpc;
 pub mod model;
 mod seal;
@@ -9,16 +11,21 @@ use std::time::SystemTime;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use futures_util::FutureExt as _;
-use jsonwebtoken::EncodingKey;
-use portcullis_proto::access_token::Memory;
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use portcullis_proto::access_token::{self, Claims, Memory, Refusal};
 use zeroize::Zeroizing;
 
+pub use feed::Feed;
 pub use seal::KeyEncryptionKey;
 
-use crate::database::Database;
+use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
+use crate::ids::{SessionId, UserId};
 use crate::sessions::model::Caller;
 use model::{KeyState, PublicKey, SealedKey, thumbprint};
+
+/// How many tokens are remembered whose signature was found good.
+const CHECKED_TOKENS: usize = 10_000;
 
 /// The keys of this issuer.
 pub struct Trust {
@@ -51,7 +58,7 @@ impl Trust {
         let (signing_key, signing_kid) =
             signing.ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
         let keys = keys.into_iter().map(|key| key.public).collect();
-        Ok(Self { checked: Memory::of(issuer), keys, signing_key, signing_kid })
+        Ok(Self { checked: Memory::of(issuer, CHECKED_TOKENS), keys, signing_key, signing_kid })
     }
 
     /// The value of the claim `iss`.
@@ -79,8 +86,35 @@ impl Trust {
     pub fn verify(&self, now: SystemTime, token: &str) -> Result<Caller> {
         let key_of = |kid: &str| self.keys.iter().find(|key| key.kid == kid).map(|key| key.public_key);
         let claims = self.checked.verify(now, token, key_of).map_err(Error::unauthenticated)?;
-        Ok(Caller { user: claims.sub.into(), session: claims.sid.into(), epoch: claims.epoch })
+        Ok(to_caller(&claims))
     }
+}
+
+fn to_caller(claims: &Claims) -> Caller {
+    Caller { user: claims.sub.into(), session: claims.sid.into(), epoch: claims.epoch }
+}
+
+/// What a token says, if the issuer signed it, and whom it names, or which check refuses it: for an operator.
+pub struct Explained {
+    /// What it says.
+    pub claims: Option<Claims>,
+    /// Whom it names, if the database agrees.
+    pub caller: Result<Caller, Refusal>,
+}
+
+/// Explains an access token.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub async fn explain(database: &Database, issuer: &str, now: SystemTime, token: &str) -> Result<Explained> {
+    let keys = list_keys(database).await?;
+    let key_of = |kid: &str| {
+        let known = keys.iter().find(|key| key.public.kid == kid);
+        known.map(|key| DecodingKey::from_ed_der(&key.public.public_key))
+    };
+    let claims = access_token::read(token, issuer, key_of).ok();
+    let caller = access_token::verify(now, token, issuer, key_of).map(|claims| to_caller(&claims));
+    Ok(Explained { claims, caller })
 }
 
 /// The keys in the database, the current one first, then the newest.
@@ -89,6 +123,29 @@ impl Trust {
 /// [`Error::DatabaseUnavailable`].
 pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
     database.read(async |connection| store::list(connection).await).await
+}
+
+/// Says to all verifiers, once the transaction commits, that sessions have ended. With each goes when its last token
+/// expires.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub(crate) async fn revoke_sessions(
+    connection: &mut Transaction,
+    ended: &[(SessionId, SystemTime)],
+) -> Result<()> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    Ok(store::insert_sessions(connection, ended).await?)
+}
+
+/// Says to all verifiers, once the transaction commits, that the tokens of a user with a lower epoch have ended.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub(crate) async fn revoke_user(connection: &mut Transaction, user: UserId, epoch: i64) -> Result<()> {
+    Ok(store::insert_user(connection, user, epoch).await?)
 }
 
 /// The private half of a stored key that is whole. Who can write to the database but does not know the key-encryption

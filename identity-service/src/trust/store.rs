@@ -1,12 +1,23 @@
-//! The table `signing_keys`.
+//! The tables `signing_keys`, `revocations` and `revocation_feeds`.
 
+use std::time::{Duration, SystemTime};
+
+use diesel::dsl::IntervalDsl as _;
 use diesel::prelude::*;
+use diesel::sql_types;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use portcullis_proto::access_token::MAX_LIFETIME;
 use time::OffsetDateTime;
 
-use super::model::{KeyState, PublicKey, SealedKey};
+use super::model::{KeyState, Position, PublicKey, Revocation, Revoked, SealedKey, kept_for};
 use crate::error::{Error, Result};
-use crate::schema::signing_keys;
+use crate::ids::{SessionId, UserId};
+use crate::schema::{revocation_feeds, revocations, signing_keys};
+
+/// The channel on which a commit of revocations is told. That may be lost, and then costs time and nothing else.
+pub(super) const CHANNEL: &str = "revocations";
+/// How many rows are written in one statement, which has at most 65,535 parameters.
+const ROWS: usize = 10_000;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = signing_keys, check_for_backend(diesel::pg::Pg))]
@@ -54,4 +65,186 @@ fn read(row: Row) -> Result<SealedKey> {
         created_at: row.created_at.into(),
     };
     Ok(SealedKey { public, sealed_private: row.sealed_private_key })
+}
+
+/// Writes that sessions have ended, whose last tokens expire at these times.
+pub(super) async fn insert_sessions(
+    connection: &mut AsyncPgConnection,
+    sessions: &[(SessionId, SystemTime)],
+) -> QueryResult<()> {
+    for some in sessions.chunks(ROWS) {
+        let rows: Vec<_> = some
+            .iter()
+            .map(|&(id, expires_at)| {
+                let expires_at = OffsetDateTime::from(expires_at + kept_for(Duration::ZERO));
+                (revocations::session_id.eq(id.as_uuid()), revocations::expires_at.eq(expires_at))
+            })
+            .collect();
+        diesel::insert_into(revocations::table).values(rows).execute(connection).await?;
+    }
+    notify(connection).await
+}
+
+/// Writes that all tokens of a user with a lower epoch have ended.
+pub(super) async fn insert_user(
+    connection: &mut AsyncPgConnection,
+    user: UserId,
+    epoch: i64,
+) -> QueryResult<()> {
+    let kept = i64::try_from(kept_for(MAX_LIFETIME).as_secs()).unwrap_or(i64::MAX);
+    let expires_at = diesel::dsl::now.into_sql::<sql_types::Timestamptz>() + kept.seconds();
+    diesel::insert_into(revocations::table)
+        .values((
+            revocations::user_id.eq(user.as_uuid()),
+            revocations::epoch.eq(epoch),
+            revocations::expires_at.eq(expires_at),
+        ))
+        .execute(connection)
+        .await?;
+    notify(connection).await
+}
+
+/// Wakes those who listen, once the transaction has committed.
+async fn notify(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+    diesel::sql_query(format!("NOTIFY {CHANNEL}")).execute(connection).await?;
+    Ok(())
+}
+
+/// Removes what nobody need know any more, by the clock of the database: that of a replica may be wrong. No more at once
+/// than a statement has time for.
+pub(super) async fn delete_forgotten(connection: &mut AsyncPgConnection) -> QueryResult<usize> {
+    let forgotten = revocations::table
+        .filter(revocations::expires_at.lt(diesel::dsl::now))
+        .select(revocations::id)
+        .limit(100_000)
+        .for_update()
+        .skip_locked();
+    let forgotten: Vec<i64> = forgotten.load(connection).await?;
+    diesel::delete(revocations::table.filter(revocations::id.eq_any(forgotten))).execute(connection).await
+}
+
+/// Names the present life of the server, if nobody has yet.
+pub(super) async fn begin_feed(connection: &mut AsyncPgConnection) -> QueryResult<usize> {
+    diesel::insert_into(revocation_feeds::table)
+        .values(revocation_feeds::is_current.eq(true))
+        .on_conflict_do_nothing()
+        .execute(connection)
+        .await
+}
+
+/// What a read of the revocations has found.
+pub(super) struct Found {
+    /// Until where the reader now knows everything.
+    pub(super) position: Position,
+    /// What the clock of the database said.
+    pub(super) time: SystemTime,
+    pub(super) revocations: Vec<Revocation>,
+}
+
+#[derive(QueryableByName)]
+struct FoundRow {
+    #[diesel(sql_type = sql_types::Text)]
+    feed: String,
+    #[diesel(sql_type = sql_types::Text)]
+    snapshot: String,
+    #[diesel(sql_type = sql_types::Timestamptz)]
+    time: OffsetDateTime,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
+    session_id: Option<uuid::Uuid>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
+    user_id: Option<uuid::Uuid>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
+    epoch: Option<i64>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
+    remaining: Option<i64>,
+}
+
+/// Where a reader is: the life of the server, and what of it this statement sees.
+const HERE: &str = "SELECT id || '@' || extract(epoch FROM pg_postmaster_start_time()) AS feed, \
+     pg_current_snapshot()::text AS snapshot, now() AS time";
+/// A revocation, of which somebody may have to know for so many seconds.
+const REVOCATION: &str =
+    "session_id, user_id, epoch, ceil(extract(epoch FROM expires_at - now()))::bigint AS remaining";
+
+/// The present position, and no revocations; `None` when the present life of the server has no name.
+///
+/// This and the reads below fail on a standby, whose answers would be late: it shows no unlogged table.
+pub(super) async fn find_position(connection: &mut AsyncPgConnection) -> QueryResult<Option<Found>> {
+    let nothing =
+        "NULL::uuid AS session_id, NULL::uuid AS user_id, NULL::bigint AS epoch, NULL::bigint AS remaining";
+    let rows = diesel::sql_query(format!("{HERE}, {nothing} FROM revocation_feeds")).load(connection).await?;
+    Ok(to_found(rows))
+}
+
+/// At most `limit` of the revocations that a reader at this snapshot has not seen. All that one statement sees is of one
+/// moment, and says itself which: so nothing falls between two reads, whenever it commits.
+pub(super) async fn find_since(
+    connection: &mut AsyncPgConnection,
+    snapshot: &str,
+    limit: i64,
+) -> QueryResult<Option<Found>> {
+    let unseen =
+        "xact >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xact, $1::pg_snapshot)";
+    let sql = format!(
+        "SELECT here.*, unseen.* FROM ({HERE} FROM revocation_feeds) here \
+         LEFT JOIN (SELECT {REVOCATION} FROM revocations WHERE {unseen} AND expires_at > now() LIMIT $2) unseen ON true"
+    );
+    let query = diesel::sql_query(sql)
+        .bind::<sql_types::Text, _>(snapshot.to_owned())
+        .bind::<sql_types::BigInt, _>(limit);
+    Ok(to_found(query.load(connection).await?))
+}
+
+#[derive(QueryableByName)]
+struct PageRow {
+    #[diesel(sql_type = sql_types::BigInt)]
+    id: i64,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
+    session_id: Option<uuid::Uuid>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
+    user_id: Option<uuid::Uuid>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
+    epoch: Option<i64>,
+    #[diesel(sql_type = sql_types::BigInt)]
+    remaining: i64,
+}
+
+/// At most `limit` revocations with an id after this one, and the id of the last.
+pub(super) async fn find_page(
+    connection: &mut AsyncPgConnection,
+    after: i64,
+    limit: i64,
+) -> QueryResult<(Vec<Revocation>, Option<i64>)> {
+    let sql = format!(
+        "SELECT id, {REVOCATION} FROM revocations WHERE id > $1 AND expires_at > now() ORDER BY id LIMIT $2"
+    );
+    let query =
+        diesel::sql_query(sql).bind::<sql_types::BigInt, _>(after).bind::<sql_types::BigInt, _>(limit);
+    let rows: Vec<PageRow> = query.load(connection).await?;
+    let last = rows.last().map(|row| row.id);
+    let read = |row: PageRow| to_revocation(row.session_id, row.user_id, row.epoch, row.remaining);
+    Ok((rows.into_iter().filter_map(read).collect(), last))
+}
+
+fn to_found(rows: Vec<FoundRow>) -> Option<Found> {
+    let first = rows.as_slice().first()?;
+    let position = Position { feed: first.feed.clone(), snapshot: first.snapshot.clone() };
+    let time = first.time.into();
+    let read = |row: FoundRow| to_revocation(row.session_id, row.user_id, row.epoch, row.remaining?);
+    Some(Found { position, time, revocations: rows.into_iter().filter_map(read).collect() })
+}
+
+/// A row is of a session or of a user: the table has a CHECK.
+fn to_revocation(
+    session: Option<uuid::Uuid>,
+    user: Option<uuid::Uuid>,
+    epoch: Option<i64>,
+    remaining: i64,
+) -> Option<Revocation> {
+    let revoked = match (session, user, epoch) {
+        (Some(session), _, _) => Revoked::Session(session.into()),
+        (None, Some(user), Some(epoch)) => Revoked::User { user: user.into(), epoch },
+        (None, _, _) => return None,
+    };
+    Some(Revocation { revoked, remaining: Duration::from_secs(remaining.try_into().unwrap_or_default()) })
 }

@@ -1,5 +1,7 @@
 //! Who may act on whom. Every call for a caller passes here.
 
+use portcullis_proto::access_token::Refusal;
+
 use super::model::{Found, Target, UserState};
 use crate::error::{Error, Result};
 use crate::sessions::model::Caller;
@@ -10,21 +12,30 @@ use crate::sessions::model::Caller;
 /// # Errors
 /// [`Error::Unauthenticated`], [`Error::SuperuserRequired`], [`Error::UserNotFound`], in this order.
 pub(super) fn authorise(caller: &Caller, target: Target, found: Found) -> Result<UserState> {
-    let Some(me) = found.caller else {
-        return Err(Error::unauthenticated("the user is gone"));
-    };
-    if !found.session_is_live {
-        return Err(Error::unauthenticated("the session has ended"));
-    }
-    if !me.user.is_active {
-        return Err(Error::unauthenticated("the user is inactive"));
-    }
-    if me.epoch > caller.epoch {
-        return Err(Error::unauthenticated("the token has been revoked"));
-    }
+    let Found { caller: me, session_is_live, target: wanted } = found;
+    let me = identify(caller, me, session_is_live).map_err(Error::unauthenticated)?;
     match target {
         Target::Me => Ok(me),
         Target::Id(_) if !me.user.is_superuser => Err(Error::SuperuserRequired),
-        Target::Id(_) => found.target.ok_or(Error::UserNotFound),
+        Target::Id(_) => wanted.ok_or(Error::UserNotFound),
     }
+}
+
+/// The user whom a genuine token names, as the database says.
+///
+/// # Errors
+/// Why it names nobody.
+pub(super) fn identify(
+    caller: &Caller,
+    me: Option<UserState>,
+    session_is_live: bool,
+) -> Result<UserState, Refusal> {
+    let me = me.ok_or(Refusal::UserGone)?;
+    if !me.user.is_active {
+        return Err(Refusal::UserInactive);
+    }
+    if me.epoch > caller.epoch {
+        return Err(Refusal::Revoked);
+    }
+    if session_is_live { Ok(me) } else { Err(Refusal::SessionEnded) }
 }

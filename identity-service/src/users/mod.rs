@@ -176,8 +176,7 @@ impl Users {
                 async move {
                     let found = store::lock(connection, SystemTime::now(), &caller, target).await?;
                     let user = authorise(&caller, target, found)?.user;
-                    store::delete(connection, user.id).await?;
-                    Ok(())
+                    delete(connection, user.id).await
                 }
                 .boxed()
             })
@@ -225,11 +224,23 @@ async fn apply(
     password: Option<&StoredPassword>,
     own_session: Option<SessionId>,
 ) -> Result<User> {
-    let ends = changes.ends(before, own_session.is_some());
-    match ends {
-        Ends::Nothing => 0,
-        Ends::OtherSessions => sessions::delete_all_but(connection, before.user.id, own_session).await?,
-        Ends::Everything => sessions::delete_all_but(connection, before.user.id, None).await?,
+    let id = before.user.id;
+    let epoch = match (changes.ends(before, own_session.is_some()), own_session) {
+        (Ends::Nothing, _) => None,
+        (Ends::OtherSessions, Some(own_session)) => {
+            sessions::end_others(connection, id, own_session).await?;
+            None
+        }
+        (Ends::Everything, _) | (Ends::OtherSessions, None) => {
+            Some(sessions::end_everything(connection, id).await?)
+        }
     };
-    store::update(connection, before, changes, password, ends).await
+    store::update(connection, before, changes, password, epoch).await
+}
+
+/// Deletes a user whom the transaction has locked. His tokens have ended, also for those who do not know that he is gone.
+async fn delete(connection: &mut Transaction, id: UserId) -> Result<()> {
+    sessions::end_everything(connection, id).await?;
+    store::delete(connection, id).await?;
+    Ok(())
 }

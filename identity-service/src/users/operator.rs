@@ -1,13 +1,18 @@
 //! What an operator does from the command line, on the machine of identity-service and with no caller.
 
+use std::time::SystemTime;
+
 use futures_util::FutureExt as _;
+use portcullis_proto::access_token::Refusal;
 use portcullis_proto::email::Email;
 
-use super::model::{Changes, User};
+use super::access::identify;
+use super::model::{Changes, Target, User};
 use super::store;
-use crate::database::Database;
+use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
+use crate::sessions::model::Caller;
 
 /// Changes the flags of the user with this address; what it ends is what a superuser's change would.
 ///
@@ -36,12 +41,24 @@ pub async fn delete(database: &Database, email: Email) -> Result<User> {
             async move {
                 let found = store::lock_by_email(connection, email.canonical()).await?;
                 let user = found.ok_or(Error::UserNotFound)?.user;
-                store::delete(connection, user.id).await?;
+                super::delete(connection, user.id).await?;
                 Ok(user)
             }
             .boxed()
         })
         .await
+}
+
+/// Why a genuine token names nobody; nothing if it names its user.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub async fn find_refusal(database: &Database, caller: &Caller) -> Result<Option<Refusal>> {
+    let now = SystemTime::now();
+    let find =
+        async |connection: &mut Transaction| Ok(store::find(connection, now, caller, Target::Me).await?);
+    let found = database.read(find).await?;
+    Ok(identify(caller, found.caller, found.session_is_live).err())
 }
 
 /// At most `limit` users after the one with the id `after`, in the order of their ids.

@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{Changes, Ends, Found, NewUser, Registered, Target, User, UserState};
+use super::model::{Changes, Found, NewUser, Registered, Target, User, UserState};
 use crate::credentials::StoredPassword;
 use crate::error::{Error, Result};
 use crate::ids::UserId;
@@ -67,11 +67,6 @@ struct ChangedRow<'a> {
     is_active: Option<bool>,
     is_superuser: Option<bool>,
     is_verified: bool,
-}
-
-diesel::define_sql_function! {
-    /// The next value of a sequence.
-    fn nextval(sequence: diesel::sql_types::Text) -> diesel::sql_types::BigInt;
 }
 
 /// The caller, his session and the target, in one statement: one moment.
@@ -181,18 +176,14 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, user: &NewUser) -
     Ok(UserState::from(row).user)
 }
 
-/// Applies changes to a user that the transaction has locked.
+/// Applies changes to a user that the transaction has locked; `epoch` is his new one, if there is any.
 pub(super) async fn update(
     connection: &mut AsyncPgConnection,
     before: &UserState,
     changes: &Changes,
     new_password: Option<&StoredPassword>,
-    ends: Ends,
+    epoch: Option<i64>,
 ) -> Result<User> {
-    let epoch = match ends {
-        Ends::Everything => Some(diesel::select(nextval("epochs")).get_result(connection).await?),
-        Ends::Nothing | Ends::OtherSessions => None,
-    };
     let changed = ChangedRow {
         email: changes.email.as_ref().map(|email| email.as_str()),
         email_canonical: changes.email.as_ref().map(|email| email.canonical()),

@@ -1,0 +1,155 @@
+//! Follows the trust feed: one replica at a time, and the next as soon as that one says nothing more.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_proto::access_token::LEEWAY;
+use tokio::time::{interval, sleep, sleep_until, timeout};
+
+use super::verifier::Verifier;
+use crate::identity::Identity;
+use crate::identity::watch::{Lost, News, Watch};
+
+/// How often a probe is sent.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How long a replica may take to say the first thing, and to answer a probe: then there is still time for another to do
+/// so before everything is unknown.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// How long it may say nothing while it looks up what has happened before.
+const PATIENCE_AT_FIRST: Duration = Duration::from_secs(5);
+/// How long after a replica was lost the next one is tried.
+const RETRY: Duration = Duration::from_millis(100);
+/// How often it is looked whether the feed is still fresh.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How often what concerns no token any more is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Follows, for ever, and says in the log when tokens can no longer, or can again, be judged here.
+pub async fn follow(verifier: Arc<Verifier>, identity: Identity) {
+    let watch = keep_watch(Arc::clone(&verifier));
+    tokio::join!(Follower::new(verifier).follow(identity), watch);
+}
+
+/// Who listens, and to what.
+struct Follower {
+    verifier: Arc<Verifier>,
+    is_clock_right: bool,
+    /// The probes that the replica has not answered yet, and when each was sent.
+    probes: VecDeque<(u64, Instant)>,
+    heard_at: Instant,
+    patience: Duration,
+}
+
+impl Follower {
+    fn new(verifier: Arc<Verifier>) -> Self {
+        let (probes, heard_at) = (VecDeque::new(), Instant::now());
+        Self { verifier, is_clock_right: true, probes, heard_at, patience: PATIENCE }
+    }
+
+    /// Follows one replica after the other, for ever.
+    async fn follow(mut self, identity: Identity) {
+        let mut last = None;
+        loop {
+            let replica = identity.pick_to_follow(last);
+            last = Some(replica);
+            let begun = timeout(PATIENCE, identity.watch(replica, self.verifier.trust.position())).await;
+            let why = match begun.unwrap_or(Err(Lost::Late)) {
+                Ok(watch) => self.listen(watch).await,
+                Err(lost) => lost,
+            };
+            tracing::debug!(replica, %why, "a replica is no longer followed");
+            if matches!(why, Lost::Position) {
+                self.verifier.trust.begin_again();
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Notes all that a replica says; why it says no more.
+    async fn listen(&mut self, mut watch: Watch) -> Lost {
+        self.probes.clear();
+        (self.heard_at, self.patience) = (Instant::now(), PATIENCE);
+        let mut number = 0;
+        let mut ticks = interval(PROBE_EVERY);
+        loop {
+            let oldest = self.probes.front().map(|(_, sent)| *sent);
+            let late = oldest.map(|sent| sent.max(self.heard_at) + self.patience);
+            tokio::select! {
+                news = watch.next() => match news {
+                    Ok(news) => self.note(news),
+                    Err(lost) => return lost,
+                },
+                _ = ticks.tick() => {
+                    number += 1;
+                    let now = Instant::now();
+                    if !watch.probe(number) {
+                        return Lost::Late;
+                    }
+                    self.probes.push_back((number, now));
+                }
+                () = sleep_until(late.unwrap_or(self.heard_at).into()), if late.is_some() => return Lost::Late,
+            }
+        }
+    }
+
+    fn note(&mut self, news: News) {
+        self.heard_at = Instant::now();
+        self.patience = if news.position.is_some() { PATIENCE } else { PATIENCE_AT_FIRST };
+        if let Some(keys) = news.keys {
+            self.verifier.set_keys(keys);
+        }
+        self.verifier.trust.note(self.heard_at, &news.revocations, news.position);
+        let Some(probe) = news.probe else { return };
+        while let Some((number, sent)) = self.probes.pop_front_if(|(number, _)| *number <= probe) {
+            if number == probe {
+                self.verifier.trust.prove(sent);
+            }
+        }
+        if let Some(time) = news.time {
+            self.compare_clocks(time);
+        }
+    }
+
+    /// Warns when the clocks are so far apart that tokens are judged wrongly.
+    fn compare_clocks(&mut self, database: SystemTime) {
+        let ahead = SystemTime::now().duration_since(database);
+        let difference = ahead.unwrap_or_else(|behind| behind.duration());
+        let is_right = difference <= LEEWAY;
+        if is_right != self.is_clock_right {
+            let seconds = difference.as_secs();
+            if is_right {
+                tracing::info!("this clock agrees with that of the database again");
+            } else {
+                tracing::warn!(
+                    seconds,
+                    "this clock and that of the database are far apart: tokens are judged wrongly"
+                );
+            }
+            self.is_clock_right = is_right;
+        }
+    }
+}
+
+/// Says in the log when it changes whether tokens can be judged here, and forgets what is over.
+async fn keep_watch(verifier: Arc<Verifier>) {
+    let mut was_fresh = false;
+    let mut forgot_at = Instant::now();
+    let mut ticks = interval(GLANCE);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        let is_fresh = verifier.trust.is_fresh(now);
+        if is_fresh && !was_fresh {
+            let revocations = verifier.trust.len();
+            tracing::info!(revocations, "the trust feed is fresh: ended tokens are known here");
+        } else if was_fresh && !is_fresh {
+            tracing::warn!("the trust feed is unknown: identity-service is asked about each token");
+        }
+        was_fresh = is_fresh;
+        if now.duration_since(forgot_at) >= FORGET_EVERY {
+            verifier.trust.forget(now);
+            forgot_at = now;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the trust feed has said: which tokens have ended, and until when nothing can be missing from that.
+//!
+//! All of it only grows: what has ended never begins again, and of two epochs the higher counts. So it does not matter
+//! from which replica something comes, how often, and in which order.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use portcullis_proto::access_token::{Claims, Refusal};
+use uuid::Uuid;
+
+/// For how long after a probe was sent its answer proves that nothing is missing. With the time that a request under way
+/// takes, it keeps an ended token from being believed for two seconds (design.md, law 3).
+pub const FRESH: Duration = Duration::from_millis(1_500);
+/// The most revocations that are remembered: some 50 MiB. Of those that come beyond, only that there are some.
+const CAPACITY: usize = 1_000_000;
+
+/// What the feed has said. Shared by all workers.
+pub struct Trust {
+    began: Instant,
+    capacity: usize,
+    known: RwLock<Known>,
+    /// Until when nothing is missing: microseconds since it began; 0 for never.
+    fresh_until: AtomicU64,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The sessions that have ended, each until it may be forgotten.
+    sessions: HashMap<Uuid, Second>,
+    /// The first epoch of each user that is good, until it may be forgotten.
+    users: HashMap<Uuid, (i64, Second)>,
+    /// Until where everything is known, as a replica has put it; nothing before the first snapshot is complete.
+    position: Option<String>,
+    /// Until when there may be revocations for which there was no room.
+    overfull_until: Option<Second>,
+}
+
+/// Whole seconds since [`Trust`] began, by a clock that does not step.
+type Second = u32;
+
+/// That tokens have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Which.
+    pub tokens: Tokens,
+    /// For how long one can still come that has not expired.
+    pub remaining: Duration,
+}
+
+/// Which tokens have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// Those of this session.
+    OfSession(Uuid),
+    /// Those of this user with an epoch below this one.
+    OfUser(Uuid, i64),
+}
+
+/// Whether a token that is genuine and in time has ended.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Standing {
+    /// It has not; or so late that this may be unknown for [`FRESH`].
+    Live,
+    /// It has, for ever.
+    Ended(Refusal),
+    /// Nobody here knows: identity-service must be asked.
+    Unknown,
+}
+
+impl Trust {
+    /// Nothing has been said yet.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self::with_capacity(now, CAPACITY)
+    }
+
+    fn with_capacity(now: Instant, capacity: usize) -> Self {
+        Self { began: now, capacity, known: RwLock::default(), fresh_until: AtomicU64::new(0) }
+    }
+
+    /// Whether a token has ended.
+    pub fn standing(&self, now: Instant, claims: &Claims) -> Standing {
+        let is_fresh = self.is_fresh(now);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.sessions.contains_key(&claims.sid) {
+            return Standing::Ended(Refusal::SessionEnded);
+        }
+        if known.users.get(&claims.sub).is_some_and(|(epoch, _)| claims.epoch < *epoch) {
+            return Standing::Ended(Refusal::Revoked);
+        }
+        let is_overfull = known.overfull_until.is_some_and(|until| self.second(now) <= until);
+        if is_fresh && !is_overfull { Standing::Live } else { Standing::Unknown }
+    }
+
+    /// Whether nothing older than [`FRESH`] is missing.
+    #[must_use]
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.micros(now) < self.fresh_until.load(Ordering::Acquire)
+    }
+
+    /// Until where everything is known; nothing before the first snapshot is complete.
+    #[must_use]
+    pub fn position(&self) -> Option<String> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).position.clone()
+    }
+
+    /// Notes revocations, and until where everything is known with them.
+    pub fn note(&self, now: Instant, revocations: &[Revocation], position: Option<String>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for revocation in revocations {
+            let until = self.second(now + revocation.remaining).saturating_add(1);
+            let is_full = known.sessions.len() + known.users.len() >= self.capacity;
+            match revocation.tokens {
+                Tokens::OfSession(id) if !is_full || known.sessions.contains_key(&id) => {
+                    let noted = known.sessions.entry(id).or_insert(until);
+                    *noted = until.max(*noted);
+                }
+                Tokens::OfUser(id, epoch) if !is_full || known.users.contains_key(&id) => {
+                    let noted = known.users.entry(id).or_insert((epoch, until));
+                    *noted = (epoch.max(noted.0), until.max(noted.1));
+                }
+                Tokens::OfSession(_) | Tokens::OfUser(..) => {
+                    known.overfull_until = known.overfull_until.max(Some(until));
+                }
+            }
+        }
+        known.position = position.or(known.position.take());
+    }
+
+    /// Forgets the position, so that a snapshot is asked for. What is known stays known.
+    pub fn begin_again(&self) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).position = None;
+    }
+
+    /// Notes the answer to a probe that was sent then. All that came before the answer must have been noted.
+    pub fn prove(&self, probe_sent: Instant) {
+        if self.position().is_some() {
+            self.fresh_until.fetch_max(self.micros(probe_sent + FRESH), Ordering::Release);
+        }
+    }
+
+    /// Forgets what concerns no token any more.
+    pub fn forget(&self, now: Instant) {
+        let second = self.second(now);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.sessions.retain(|_, until| second <= *until);
+        known.users.retain(|_, (_, until)| second <= *until);
+        known.overfull_until = known.overfull_until.filter(|until| second <= *until);
+    }
+
+    /// How many revocations are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.sessions.len() + known.users.len()
+    }
+
+    /// Whether none are.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn micros(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn second(&self, moment: Instant) -> Second {
+        Second::try_from(moment.saturating_duration_since(self.began).as_secs()).unwrap_or(Second::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+DROP TABLE revocation_feeds;
+DROP TABLE revocations;

@@ -1,0 +1,118 @@
+//! One follower of the feed: first what he has missed, then what every read finds.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{broadcast, watch};
+
+use super::feed::{Feed, Read};
+use super::model::Position;
+use super::store::{self, Found};
+use crate::database::Transaction;
+use crate::error::{Error, Result};
+
+/// How many revocations are looked up at once. Who has missed more is sent a snapshot.
+const PAGE: i64 = 10_000;
+
+/// Somebody who is told all revocations from a position on.
+pub struct Follower {
+    feed: Feed,
+    /// The life of the server that he follows.
+    life: String,
+    /// What he is to be told before he is told of the reads of all.
+    missed: Missed,
+    reads: broadcast::Receiver<Arc<Read>>,
+    is_closed: watch::Receiver<bool>,
+}
+
+enum Missed {
+    /// This.
+    Some(Found),
+    /// All that have a higher id; then he knows everything until this position.
+    After {
+        id: i64,
+        position: Position,
+        time: SystemTime,
+    },
+    Nothing,
+}
+
+impl Follower {
+    pub(super) async fn new(
+        feed: Feed,
+        life: String,
+        from: Option<Position>,
+        reads: broadcast::Receiver<Arc<Read>>,
+    ) -> Result<Self> {
+        let from = from.filter(|from| from.feed == life);
+        let missed = feed.look_up(async |connection| find_missed(connection, from).await).await?;
+        let found = match &missed {
+            Missed::Some(Found { position, .. }) | Missed::After { position, .. } => Some(&position.feed),
+            Missed::Nothing => None,
+        };
+        if found != Some(&life) {
+            return Err(Error::DatabaseUnavailable("the database was started anew just now".into()));
+        }
+        let is_closed = feed.closed();
+        Ok(Self { feed, life, missed, reads, is_closed })
+    }
+
+    /// What he has missed, piece by piece, until there is nothing left.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn catch_up(&mut self) -> Result<Option<Read>> {
+        match std::mem::replace(&mut self.missed, Missed::Nothing) {
+            Missed::Nothing => Ok(None),
+            Missed::Some(Found { position, time, revocations }) => {
+                Ok(Some(Read { number: 0, revocations, position: Some(position), time }))
+            }
+            Missed::After { id, position, time } => {
+                let page =
+                    async |connection: &mut Transaction| Ok(store::find_page(connection, id, PAGE).await?);
+                let (revocations, last) = self.feed.look_up(page).await?;
+                let position = match last {
+                    Some(id) => {
+                        self.missed = Missed::After { id, position, time };
+                        None
+                    }
+                    None => Some(position),
+                };
+                Ok(Some(Read { number: 0, revocations, position, time }))
+            }
+        }
+    }
+
+    /// What the next read has found, when nothing is left to catch up with. Nothing when he has to begin again: the replica
+    /// stops, he is too slow, or the server has begun another life.
+    ///
+    /// Nothing is lost when this is not waited for to the end.
+    pub async fn next(&mut self) -> Option<Arc<Read>> {
+        let read = tokio::select! {
+            read = self.reads.recv() => read.ok()?,
+            _ = self.is_closed.wait_for(|is_closed| *is_closed) => return None,
+        };
+        let is_of_life = read.position.as_ref().is_some_and(|position| position.feed == self.life);
+        is_of_life.then_some(read)
+    }
+
+    /// The feed that he follows.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.feed
+    }
+}
+
+async fn find_missed(connection: &mut Transaction, from: Option<Position>) -> Result<Missed> {
+    let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    if let Some(from) = from
+        && let Some(found) = store::find_since(connection, &from.snapshot, PAGE).await?
+        && found.revocations.len() < limit
+    {
+        return Ok(Missed::Some(found));
+    }
+    // The position comes first: whatever it knows is in the table by then, and stays there.
+    let found = store::find_position(connection).await?;
+    let Some(Found { position, time, .. }) = found else { return Ok(Missed::Nothing) };
+    Ok(Missed::After { id: 0, position, time })
+}
