@@ -203,7 +203,7 @@ impl Feed {
             match remove.await {
                 Ok(count) => debug!(count, "revocations were removed that nobody need know any more"),
                 Err(error) => {
-                    debug!(cause = error.source(), "no revocations were removed; it is tried again")
+                    debug!(cause = error.source(), "no revocations were removed; it is tried again");
                 }
             }
         }
