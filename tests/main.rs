@@ -36,6 +36,7 @@ mod smuggling;
 
 // What breaks.
 mod durability;
+mod feed;
 
 // What an operator meets.
 mod command_line;

@@ -76,7 +76,8 @@ impl Drop for Database {
     }
 }
 
-async fn connect(url: &str) -> Client {
+/// A connection to the database with this URL.
+pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the database is there");
     tokio::spawn(connection);
     client
