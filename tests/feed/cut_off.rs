@@ -129,9 +129,9 @@ async fn f25_a_gateway_goes_on_with_the_next_replica_before_it_has_to_ask() {
     for (number, link) in scene.fleet.grpc_links[0].iter().enumerate().take(2) {
         // One ends, the other hangs; the third goes on.
         if number == 0 {
-            link.close()
+            link.close();
         } else {
-            link.hold()
+            link.hold();
         }
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(4) {

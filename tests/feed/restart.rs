@@ -92,12 +92,10 @@ async fn after_a_crash_of_the_database_everything_is_told_again() {
     for is_crash in [true, false] {
         let (before, told) = (life().await, ended.len());
         if is_crash {
-            cluster.kill()
-        } else {
-            cluster.configure("")
-        }
-        if is_crash {
+            cluster.kill();
             cluster.restart();
+        } else {
+            cluster.configure("");
         }
         for gateway in &fleet.gateways {
             gateway.until_ready().await;

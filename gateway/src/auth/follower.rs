@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_proto::access_token::LEEWAY;
+use portcullis_proto::clock::{Change, Comparison};
 use tokio::time::{interval, sleep, sleep_until, timeout};
 
 use super::verifier::Verifier;
@@ -34,7 +34,7 @@ pub async fn follow(verifier: Arc<Verifier>, identity: Identity) {
 /// Who listens, and to what.
 struct Follower {
     verifier: Arc<Verifier>,
-    is_clock_right: bool,
+    clock: Comparison,
     /// The probes that the replica has not answered yet, and when each was sent.
     probes: VecDeque<(u64, Instant)>,
     heard_at: Instant,
@@ -44,7 +44,7 @@ struct Follower {
 impl Follower {
     fn new(verifier: Arc<Verifier>) -> Self {
         let (probes, heard_at) = (VecDeque::new(), Instant::now());
-        Self { verifier, is_clock_right: true, probes, heard_at, patience: PATIENCE }
+        Self { verifier, clock: Comparison::default(), probes, heard_at, patience: PATIENCE }
     }
 
     /// Follows one replica after the other, for ever.
@@ -100,33 +100,25 @@ impl Follower {
             self.verifier.set_keys(keys);
         }
         self.verifier.trust.note(self.heard_at, &news.revocations, news.position);
-        let Some(probe) = news.probe else { return };
-        while let Some((number, sent)) = self.probes.pop_front_if(|(number, _)| *number <= probe) {
-            if number == probe {
+        while let Some((number, sent)) = self.probes.pop_front_if(|(number, _)| Some(*number) <= news.probe) {
+            if Some(number) == news.probe {
                 self.verifier.trust.prove(sent);
             }
         }
         if let Some(time) = news.time {
-            self.compare_clocks(time);
-        }
-    }
-
-    /// Warns when the clocks are so far apart that tokens are judged wrongly.
-    fn compare_clocks(&mut self, database: SystemTime) {
-        let ahead = SystemTime::now().duration_since(database);
-        let difference = ahead.unwrap_or_else(|behind| behind.duration());
-        let is_right = difference <= LEEWAY;
-        if is_right != self.is_clock_right {
-            let seconds = difference.as_secs();
-            if is_right {
-                tracing::info!("this clock agrees with that of the database again");
-            } else {
-                tracing::warn!(
-                    seconds,
-                    "this clock and that of the database are far apart: tokens are judged wrongly"
-                );
+            let change = self.clock.note(SystemTime::now(), time);
+            self.verifier.trust.distrust_clock(self.clock.is_wrong());
+            match change {
+                Some(Change::Wrong(apart)) => {
+                    let seconds = apart.as_secs();
+                    tracing::warn!(
+                        seconds,
+                        "this clock and that of the database are far apart: identity-service is asked"
+                    );
+                }
+                Some(Change::Right) => tracing::info!("this clock agrees with that of the database again"),
+                None => {}
             }
-            self.is_clock_right = is_right;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! from which replica something comes, how often, and in which order.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub struct Trust {
     known: RwLock<Known>,
     /// Until when nothing is missing: microseconds since it began; 0 for never.
     fresh_until: AtomicU64,
+    /// Whether this machine's clock is known to be wrong: then nobody here knows whether a token is in time.
+    is_clock_wrong: AtomicBool,
 }
 
 #[derive(Default)]
@@ -79,7 +81,13 @@ impl Trust {
     }
 
     fn with_capacity(now: Instant, capacity: usize) -> Self {
-        Self { began: now, capacity, known: RwLock::default(), fresh_until: AtomicU64::new(0) }
+        Self {
+            began: now,
+            capacity,
+            known: RwLock::default(),
+            fresh_until: AtomicU64::new(0),
+            is_clock_wrong: AtomicBool::new(false),
+        }
     }
 
     /// Whether a token has ended.
@@ -93,7 +101,8 @@ impl Trust {
             return Standing::Ended(Refusal::Revoked);
         }
         let is_overfull = known.overfull_until.is_some_and(|until| self.second(now) <= until);
-        if is_fresh && !is_overfull { Standing::Live } else { Standing::Unknown }
+        let knows = is_fresh && !is_overfull && !self.is_clock_wrong.load(Ordering::Relaxed);
+        if knows { Standing::Live } else { Standing::Unknown }
     }
 
     /// Whether nothing older than [`FRESH`] is missing.
@@ -141,6 +150,11 @@ impl Trust {
         if self.position().is_some() {
             self.fresh_until.fetch_max(self.micros(probe_sent + FRESH), Ordering::Release);
         }
+    }
+
+    /// Notes whether the clock of this machine is wrong.
+    pub fn distrust_clock(&self, is_wrong: bool) {
+        self.is_clock_wrong.store(is_wrong, Ordering::Relaxed);
     }
 
     /// Forgets what concerns no token any more.

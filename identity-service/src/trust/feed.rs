@@ -6,11 +6,12 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
+use portcullis_proto::clock::{Change, Comparison};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::time::{interval, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -50,6 +51,7 @@ struct Shared {
     /// Whether the replica stops.
     is_closed: watch::Sender<bool>,
     beginners: Semaphore,
+    clock: Mutex<Comparison>,
 }
 
 /// What a read has found.
@@ -77,6 +79,7 @@ impl Feed {
             reads: broadcast::Sender::new(BACKLOG),
             is_closed: watch::Sender::new(false),
             beginners: Semaphore::new(BEGINNERS),
+            clock: Mutex::default(),
         }))
     }
 
@@ -186,11 +189,27 @@ impl Feed {
         if before.is_some_and(|before| before.feed != position.feed) {
             info!("the database was started anew, or has changed: verifiers are told everything again");
         }
+        self.compare_clocks(time);
         // Followers of another life of the server see by the position that they have to begin again.
         let read = Read { number, revocations, position: Some(position.clone()), time };
         let _nobody_follows = self.0.reads.send(Arc::new(read));
         self.0.position.send_replace(Some(position));
         Ok(())
+    }
+
+    fn compare_clocks(&self, database: SystemTime) {
+        let mut clock = self.0.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        match clock.note(SystemTime::now(), database) {
+            Some(Change::Wrong(apart)) => {
+                let seconds = apart.as_secs();
+                warn!(
+                    seconds,
+                    "this clock and that of the database are far apart: good tokens may be refused here"
+                );
+            }
+            Some(Change::Right) => info!("this clock agrees with that of the database again"),
+            None => {}
+        }
     }
 
     async fn keep_short(&self) {

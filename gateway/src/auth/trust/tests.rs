@@ -246,6 +246,18 @@ fn nothing_is_believed_before_the_first_snapshot_is_complete() {
 }
 
 #[test]
+fn nothing_is_believed_unasked_while_the_clock_is_wrong() {
+    let now = Instant::now();
+    let trust = Trust::new(now);
+    trust.note(now, &[], Some("here".into()));
+    trust.prove(now);
+    for (is_wrong, standing) in [(true, Standing::Unknown), (false, Standing::Live)] {
+        trust.distrust_clock(is_wrong);
+        assert_eq!(trust.standing(now, &token(1, 1, 1)), standing);
+    }
+}
+
+#[test]
 fn what_can_concern_no_token_any_more_is_forgotten_and_not_before() {
     let now = Instant::now();
     let trust = Trust::new(now);
