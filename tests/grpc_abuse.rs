@@ -149,8 +149,11 @@ async fn h25_only_grpc_and_only_known_methods_are_answered() {
 async fn h25_a_call_ends_at_its_deadline_or_at_ours() {
     let stack = Stack::start().await;
     let wire = Wire::connect(stack.identity.port).await;
-    let log_in =
-        framed(&CreateSessionRequest { email: "king.arthur@camelot.bt".into(), password: PASSWORD.into() });
+    let log_in = framed(&CreateSessionRequest {
+        email: "king.arthur@camelot.bt".into(),
+        password: PASSWORD.into(),
+        ..Default::default()
+    });
     let within = async |timeout: &str| {
         told(&wire.call(LOG_IN, &[("grpc-timeout", timeout.as_bytes())], &log_in).await)
     };

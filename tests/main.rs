@@ -21,6 +21,7 @@ mod cookies;
 mod csrf;
 mod endings;
 mod login_race;
+mod sessions;
 mod tokens;
 
 // Bad input, over HTTP and over gRPC.

@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use url::Url;
 
 use crate::auth::origin::Origin;
+use crate::client::TrustedProxies;
 
 /// An environment variable.
 #[derive(Debug)]
@@ -43,6 +44,12 @@ pub const CORS_ALLOWED_ORIGINS: Variable = Variable {
     default: "none",
     meaning: "exact origins, comma-separated, whose pages may call with credentials",
 };
+/// How many proxies are believed.
+pub const TRUSTED_PROXIES: Variable = Variable {
+    name: "TRUSTED_PROXIES",
+    default: "0",
+    meaning: "how many proxies stand in front, each of which appends to X-Forwarded-For, 0 to 16",
+};
 /// How many threads serve HTTP.
 pub const WORKERS: Variable =
     Variable { name: "WORKERS", default: "one a core", meaning: "how many threads serve HTTP, 1 to 512" };
@@ -57,8 +64,16 @@ pub const LOG_FORMAT: Variable =
     Variable { name: "LOG_FORMAT", default: "text", meaning: "text or json, one event a line" };
 
 /// Every variable there is, in the order in which they are explained.
-pub const VARIABLES: &[Variable] =
-    &[LISTEN_ADDRESS, IDENTITY_SERVICE_URL, PUBLIC_ORIGIN, CORS_ALLOWED_ORIGINS, WORKERS, LOG, LOG_FORMAT];
+pub const VARIABLES: &[Variable] = &[
+    LISTEN_ADDRESS,
+    IDENTITY_SERVICE_URL,
+    PUBLIC_ORIGIN,
+    CORS_ALLOWED_ORIGINS,
+    TRUSTED_PROXIES,
+    WORKERS,
+    LOG,
+    LOG_FORMAT,
+];
 
 /// The environment does not say what the gateway must know.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +116,8 @@ pub struct Config {
     pub public_origin: Origin,
     /// Which other origins browsers may call from.
     pub cors_allowed_origins: Vec<Origin>,
+    /// How many proxies stand in front of the gateway.
+    pub trusted_proxies: TrustedProxies,
     /// How many threads serve HTTP.
     pub workers: usize,
     /// What is logged: a filter of tracing.
@@ -130,6 +147,7 @@ impl Config {
             identity_service_urls: identity_service_urls(&require(&IDENTITY_SERVICE_URL)?)?,
             public_origin: origin(&PUBLIC_ORIGIN, &require(&PUBLIC_ORIGIN)?)?,
             cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS)?)?,
+            trusted_proxies: trusted_proxies(read(&TRUSTED_PROXIES)?)?,
             workers: workers(read(&WORKERS)?)?,
             log: log(read(&LOG)?)?,
             log_format: log_format(read(&LOG_FORMAT)?)?,
@@ -208,6 +226,14 @@ fn origins(value: Option<String>) -> Result<Vec<Origin>, ConfigError> {
     let text = value.unwrap_or_default();
     let listed = text.split(',').map(str::trim).filter(|text| !text.is_empty());
     listed.map(|text| origin(&CORS_ALLOWED_ORIGINS, text)).collect()
+}
+
+fn trusted_proxies(value: Option<String>) -> Result<TrustedProxies, ConfigError> {
+    let text = value.unwrap_or_else(|| TRUSTED_PROXIES.default.into());
+    match text.parse() {
+        Ok(proxies @ 0..=16) => Ok(TrustedProxies(proxies)),
+        Ok(_) | Err(_) => Err(malformed(&TRUSTED_PROXIES, "not a number from 0 to 16")),
+    }
 }
 
 fn workers(value: Option<String>) -> Result<usize, ConfigError> {

@@ -1,6 +1,8 @@
-//! Sessions: log in and log out.
+//! Sessions: log in and log out. Which sessions of whom a caller may see or end is decided in [`crate::users`].
 
+pub mod client;
 pub mod grpc;
+pub mod last_seen;
 pub mod model;
 mod signer;
 mod store;
@@ -18,8 +20,9 @@ use crate::error::{Error, Result};
 use crate::ids::SessionId;
 use crate::ids::UserId;
 use crate::trust::Trust;
+use client::Client;
 use model::{Caller, NewSession, Session, Target};
-pub(crate) use store::{delete_all_but, is_live, live_session};
+pub(crate) use store::{delete_all_but, is_live, list, live_session};
 
 /// Begins and ends sessions.
 #[derive(Clone)]
@@ -37,7 +40,7 @@ impl Sessions {
         Self { database, hasher, trust, lifetime }
     }
 
-    /// Logs a user in.
+    /// Logs a user in; of the client that asks for it the session keeps what it was told.
     ///
     /// The hash takes long, and much may happen meanwhile. So what is read before it (the address, `password_version`,
     /// `epoch`, `is_active`) must still hold in the transaction that inserts the session, which locks the user's row: no
@@ -46,7 +49,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`],
     /// [`Error::OutcomeUnknown`].
-    pub async fn log_in(&self, email: &str, password: Password) -> Result<NewSession> {
+    pub async fn log_in(&self, email: &str, password: Password, client: Client) -> Result<NewSession> {
         // An address that is none cannot be anybody's: no look-up, no hash, and nothing to learn.
         let email = Email::parse(email).map_err(|_| Error::BadCredentials)?;
         let place = self.hasher.place()?;
@@ -59,7 +62,7 @@ impl Sessions {
             return Err(Error::BadCredentials);
         };
         let (user, epoch, old) = (credential.user, credential.epoch, credential.password.clone());
-        let session = self.begin(credential).await?;
+        let session = self.begin(credential, client).await?;
         if outdated {
             self.rehash(user, old, password);
         }
@@ -74,7 +77,7 @@ impl Sessions {
         self.database.point_read(find).await
     }
 
-    async fn begin(&self, credential: store::Credential) -> Result<Session> {
+    async fn begin(&self, credential: store::Credential, client: Client) -> Result<Session> {
         let lifetime = self.lifetime;
         self.database
             .transaction(move |connection| {
@@ -83,9 +86,14 @@ impl Sessions {
                         return Err(Error::BadCredentials);
                     }
                     let now = SystemTime::now();
-                    let id = SessionId::new();
-                    let session =
-                        Session { id, user: credential.user, created_at: now, expires_at: now + lifetime };
+                    let session = Session {
+                        id: SessionId::new(),
+                        user: credential.user,
+                        created_at: now,
+                        last_seen_at: now,
+                        expires_at: now + lifetime,
+                        client,
+                    };
                     store::delete_expired(connection, now, credential.user).await?;
                     store::insert(connection, &session).await?;
                     Ok(session)
@@ -123,12 +131,18 @@ impl Sessions {
     pub async fn log_out(&self, caller: Caller, target: Target) -> Result<()> {
         self.database.transaction(move |connection| end(connection, caller, target).boxed()).await
     }
+
+    /// Logs out everywhere else: ends all sessions of the caller but this one.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
+    pub async fn log_out_elsewhere(&self, caller: Caller) -> Result<()> {
+        self.database.transaction(move |connection| end_others(connection, caller).boxed()).await
+    }
 }
 
 async fn end(connection: &mut Transaction, caller: Caller, target: Target) -> Result<()> {
-    if !store::lock_named(connection, SystemTime::now(), &caller).await? {
-        return Err(Error::unauthenticated("the session has ended"));
-    }
+    lock(connection, &caller).await?;
     let id = match target {
         Target::Current => Some(caller.session),
         Target::Id(id) => id,
@@ -137,5 +151,19 @@ async fn end(connection: &mut Transaction, caller: Caller, target: Target) -> Re
     match store::delete(connection, caller.user, id).await? {
         1 => Ok(()),
         _ => Err(Error::SessionNotFound),
+    }
+}
+
+async fn end_others(connection: &mut Transaction, caller: Caller) -> Result<()> {
+    lock(connection, &caller).await?;
+    delete_all_but(connection, caller.user, Some(caller.session)).await?;
+    Ok(())
+}
+
+/// Nobody but the caller can end his sessions, or change him, until the transaction ends.
+async fn lock(connection: &mut Transaction, caller: &Caller) -> Result<()> {
+    match store::lock_named(connection, SystemTime::now(), caller).await? {
+        true => Ok(()),
+        false => Err(Error::unauthenticated("the session has ended")),
     }
 }

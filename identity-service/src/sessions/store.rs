@@ -1,6 +1,6 @@
 //! The table `sessions`, and what a login reads and writes of `users`.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -9,6 +9,7 @@ use portcullis_proto::access_token::LEEWAY;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::client::Client;
 use super::model::{Caller, Session};
 use crate::credentials::StoredPassword;
 use crate::ids::SessionId;
@@ -35,6 +36,31 @@ struct CredentialRow {
     password_version: i32,
     epoch: i64,
     is_active: bool,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sessions, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: Uuid,
+    user_id: Uuid,
+    created_at: OffsetDateTime,
+    expires_at: OffsetDateTime,
+    last_seen_at: OffsetDateTime,
+    user_agent: Option<String>,
+    address_prefix: Option<String>,
+}
+
+impl From<Row> for Session {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            user: row.user_id.into(),
+            created_at: row.created_at.into(),
+            last_seen_at: row.last_seen_at.into(),
+            expires_at: row.expires_at.into(),
+            client: Client { user_agent: row.user_agent, address_prefix: row.address_prefix },
+        }
+    }
 }
 
 pub(super) async fn find_credential(
@@ -84,6 +110,9 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, session: &Session
             sessions::user_id.eq(session.user.as_uuid()),
             sessions::created_at.eq(OffsetDateTime::from(session.created_at)),
             sessions::expires_at.eq(OffsetDateTime::from(session.expires_at)),
+            sessions::last_seen_at.eq(OffsetDateTime::from(session.last_seen_at)),
+            sessions::user_agent.eq(&session.client.user_agent),
+            sessions::address_prefix.eq(&session.client.address_prefix),
         ))
         .execute(connection)
         .await
@@ -150,6 +179,48 @@ pub(crate) fn live_session<'a>(now: SystemTime, caller: &'a Caller) -> _ {
         .filter(sessions::id.eq(id))
         .filter(sessions::user_id.eq(user))
         .filter(sessions::expires_at.gt(oldest))
+}
+
+/// At most `limit` sessions of a user that have not ended, newest first, after the one with the id `after`.
+pub(crate) async fn list(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    user: UserId,
+    after: Option<SessionId>,
+    limit: usize,
+) -> QueryResult<Vec<Session>> {
+    let rows: Vec<Row> = sessions::table
+        .filter(sessions::user_id.eq(user.as_uuid()))
+        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)))
+        .filter(sessions::id.lt(after.map_or(Uuid::max(), SessionId::as_uuid)))
+        .order(sessions::id.desc())
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select(Row::as_select())
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(Session::from).collect())
+}
+
+/// Notes that sessions were used now, but for those of which that was noted less than `pause` ago, and for those whose
+/// rows somebody holds: it never waits for a lock.
+pub(super) async fn note_seen(
+    connection: &mut AsyncPgConnection,
+    now: SystemTime,
+    seen: &[SessionId],
+    pause: Duration,
+) -> QueryResult<usize> {
+    let ids: Vec<Uuid> = seen.iter().map(|session| session.as_uuid()).collect();
+    let used = diesel::alias!(sessions as used);
+    let due = used
+        .filter(used.field(sessions::id).eq_any(ids))
+        .filter(used.field(sessions::last_seen_at).lt(OffsetDateTime::from(now - pause)))
+        .select(used.field(sessions::id))
+        .for_no_key_update()
+        .skip_locked();
+    diesel::update(sessions::table.filter(sessions::id.eq_any(due)))
+        .set(sessions::last_seen_at.eq(OffsetDateTime::from(now)))
+        .execute(connection)
+        .await
 }
 
 /// Ends the sessions of a user, but for `kept`.

@@ -4,6 +4,7 @@ mod access;
 pub mod grpc;
 pub mod model;
 pub mod operator;
+mod sessions_of;
 mod store;
 
 use std::sync::Arc;
@@ -16,9 +17,10 @@ use crate::credentials::{Hasher, Password, PasswordRules, Place, StoredPassword,
 use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
+use crate::page::Page;
 use crate::sessions::{self, model::Caller};
 use access::authorise;
-use model::{Changes, Ends, Listed, NewUser, Page, Registered, Target, User, UserState, same_registration};
+use model::{Changes, Ends, Listed, NewUser, Registered, Target, User, UserState, same_registration};
 
 /// Acts on users.
 #[derive(Clone)]
@@ -188,7 +190,11 @@ impl Users {
     ///
     /// # Errors
     /// Those of [`Users::get`], and those of `page`.
-    pub async fn list(&self, caller: &Caller, page: impl FnOnce() -> Result<Page> + Send) -> Result<Listed> {
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        page: impl FnOnce() -> Result<Page<UserId>> + Send,
+    ) -> Result<Listed> {
         let action = async |connection: &mut Transaction| {
             let list = async |connection: &mut Transaction| -> Result<Listed> {
                 let own = Target::Id(Some(caller.user));
