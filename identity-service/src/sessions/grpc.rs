@@ -12,8 +12,8 @@ use crate::error::{Error, Result, Violation};
 use crate::ids::parse_uuid;
 use crate::page::Page;
 use crate::trust::grpc::Callers;
-use crate::users;
 use crate::users::Users;
+use crate::users::grpc::parse_target as parse_owner;
 use crate::users::model::Target as Owner;
 
 /// The service over these sessions, whose owners are these users.
@@ -61,7 +61,7 @@ impl SessionsService for Service {
         request: Request<v1::DeleteSessionsRequest>,
     ) -> Result<Response<()>, Status> {
         let caller = self.callers.of(&request)?;
-        match users::grpc::parse_target(&request.get_ref().user_id) {
+        match parse_owner(&request.get_ref().user_id) {
             Owner::Me => self.sessions.log_out_elsewhere(caller).await?,
             Owner::Id(id) => self.users.end_sessions(caller, id).await?,
         }
@@ -74,7 +74,7 @@ impl SessionsService for Service {
     ) -> Result<Response<v1::ListSessionsResponse>, Status> {
         let caller = self.callers.of(&request)?;
         let v1::ListSessionsRequest { user_id, page_size, page_token } = request.get_ref();
-        let owner = users::grpc::parse_target(user_id);
+        let owner = parse_owner(user_id);
         let page = || Page::parse(*page_size, page_token);
         let Listed { sessions, next } = self.users.list_sessions(&caller, owner, page).await?;
         Ok(Response::new(v1::ListSessionsResponse {
