@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use portcullis_proto::v1::{
-    CreateSessionRequest, DeleteSessionRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest,
-    UpdateUserRequest, User,
+    CreateSessionRequest, DeleteSessionRequest, DeleteSessionsRequest, DeleteUserRequest, GetUserRequest,
+    ListSessionsRequest, ListUsersRequest, UpdateUserRequest, User,
 };
 use prost_types::FieldMask;
 
@@ -203,6 +203,8 @@ fn message_for(method: &str, id: &str) -> Option<Vec<u8>> {
         }),
         "DeleteUser" => framed(&DeleteUserRequest { id }),
         "ListUsers" => framed(&ListUsersRequest::default()),
+        "ListSessions" => framed(&ListSessionsRequest { user_id: id, ..Default::default() }),
+        "DeleteSessions" => framed(&DeleteSessionsRequest { user_id: id }),
         "DeleteSession" => framed(&DeleteSessionRequest { id: "current".into() }),
         "CreateUser" | "CreateSession" | "GetKeys" => return None, // public
         other => panic!("{other} is not in this test: add a message for it here"),
