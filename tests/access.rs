@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use gateway::routes::{Access, ROUTES, Route};
 use portcullis_proto::v1::{
-    CreateSessionRequest, CreateUserRequest, DeleteSessionRequest, DeleteUserRequest, GetKeysRequest,
-    GetSessionRequest, GetUserRequest, ListUsersRequest, UpdateUserRequest, User, WatchRequest, WatchStart,
-    watch_request::Request,
+    CreateSessionRequest, CreateUserRequest, DeleteSessionRequest, DeleteSessionsRequest, DeleteUserRequest,
+    GetKeysRequest, GetSessionRequest, GetUserRequest, ListSessionsRequest, ListUsersRequest,
+    UpdateUserRequest, User, WatchRequest, WatchStart, watch_request::Request,
 };
 use prost_types::FieldMask;
 use serde_json::json;
@@ -121,6 +121,20 @@ impl Scene {
             }
             ("GET", path @ "/auth/check") => (request(path), 204),
             ("PATCH", path @ "/users/me") => (request(path).json(&json!({})), 200),
+            ("GET", path @ "/users/me/sessions") => (request(path), 200),
+            ("DELETE", path @ "/users/me/sessions") => (request(path), 204),
+            ("DELETE", "/users/me/sessions/{id}") => {
+                let own = if token.starts_with("ey") { claims(token)["sid"].clone() } else { json!("none") };
+                (request(&format!("/users/me/sessions/{}", own.as_str().expect("is a text"))), 204)
+            }
+            (method @ ("GET" | "DELETE"), "/users/{id}/sessions") => {
+                let (id, victim) = self.stack.user(&email()).await;
+                let answer = http.send(request(&format!("/users/{id}/sessions"))).await;
+                let success = if method == "GET" { 200 } else { 204 };
+                let has_ended = http.bare("GET", "/users/me", &victim).await.status == 401;
+                assert_eq!(has_ended, method == "DELETE" && answer.status == success, "{method}: {answer:?}");
+                return (answer, success);
+            }
             (method @ ("GET" | "PATCH" | "DELETE"), "/users/{id}") => {
                 let id = self.victim().await;
                 let before = self.row(&id).await;
@@ -224,9 +238,24 @@ async fn call(rpc: &mut Rpc, scene: &Scene, method: &str, token: &str) -> String
         }
         "ListUsers" => outcome(&rpc.users.list_users(with_token(ListUsersRequest::default(), token)).await),
         "CreateSession" => {
-            let message =
-                CreateSessionRequest { email: "other@camelot.bt".into(), password: PASSWORD.into() };
+            let message = CreateSessionRequest {
+                email: "other@camelot.bt".into(),
+                password: PASSWORD.into(),
+                ..Default::default()
+            };
             outcome(&rpc.sessions.create_session(with_token(message, token)).await)
+        }
+        "ListSessions" => {
+            let message = ListSessionsRequest { user_id: scene.victim().await, ..Default::default() };
+            outcome(&rpc.sessions.list_sessions(with_token(message, token)).await)
+        }
+        "DeleteSessions" => {
+            let (user_id, victim) = scene.stack.user(&email()).await;
+            let message = DeleteSessionsRequest { user_id };
+            let outcome = outcome(&rpc.sessions.delete_sessions(with_token(message, token)).await);
+            let has_ended = scene.stack.http().bare("GET", "/users/me", &victim).await.status == 401;
+            assert_eq!(has_ended, outcome == "OK", "{outcome}");
+            outcome
         }
         "DeleteSession" => {
             let message = DeleteSessionRequest { id: "current".into() };

@@ -77,6 +77,7 @@ fn the_gateway_names_the_variable_that_is_missing_or_malformed() {
         ("CORS_ALLOWED_ORIGINS", "*"),
         ("CORS_ALLOWED_ORIGINS", "https://app.example/"),
         ("LISTEN_ADDRESS", "here"),
+        ("TRUSTED_PROXIES", "10.0.0.1"),
         ("WORKERS", "none"),
         ("LOG_FORMAT", "xml"),
     ] {

@@ -235,7 +235,8 @@ async fn a_login_that_lacks_a_field_is_malformed_and_any_other_is_wrong() {
     let scene = Scene::set().await;
     let before = scene.stack.database.contents().await;
     let log_in = async |email: &str, password: &str| {
-        let request = CreateSessionRequest { email: email.into(), password: password.into() };
+        let request =
+            CreateSessionRequest { email: email.into(), password: password.into(), ..Default::default() };
         scene.rpc.sessions.clone().create_session(request).await
     };
     for (email, password, missing) in [

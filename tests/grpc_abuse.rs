@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use portcullis_proto::v1::{
-    CreateSessionRequest, DeleteSessionRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest,
-    UpdateUserRequest, User,
+    CreateSessionRequest, DeleteSessionRequest, DeleteSessionsRequest, DeleteUserRequest, GetUserRequest,
+    ListSessionsRequest, ListUsersRequest, UpdateUserRequest, User,
 };
 use prost_types::FieldMask;
 
@@ -149,8 +149,11 @@ async fn h25_only_grpc_and_only_known_methods_are_answered() {
 async fn h25_a_call_ends_at_its_deadline_or_at_ours() {
     let stack = Stack::start().await;
     let wire = Wire::connect(stack.identity.port).await;
-    let log_in =
-        framed(&CreateSessionRequest { email: "king.arthur@camelot.bt".into(), password: PASSWORD.into() });
+    let log_in = framed(&CreateSessionRequest {
+        email: "king.arthur@camelot.bt".into(),
+        password: PASSWORD.into(),
+        ..Default::default()
+    });
     let within = async |timeout: &str| {
         told(&wire.call(LOG_IN, &[("grpc-timeout", timeout.as_bytes())], &log_in).await)
     };
@@ -200,8 +203,11 @@ fn message_for(method: &str, id: &str) -> Option<Vec<u8>> {
         }),
         "DeleteUser" => framed(&DeleteUserRequest { id }),
         "ListUsers" => framed(&ListUsersRequest::default()),
+        "ListSessions" => framed(&ListSessionsRequest { user_id: id, ..Default::default() }),
+        "GetSession" => framed(&GetSessionRequest { id }),
+        "DeleteSessions" => framed(&DeleteSessionsRequest { user_id: id }),
         "DeleteSession" => framed(&DeleteSessionRequest { id: "current".into() }),
-        "CreateUser" | "CreateSession" | "GetKeys" => return None, // public
+        "CreateUser" | "CreateSession" | "GetKeys" | "Watch" => return None, // public
         other => panic!("{other} is not in this test: add a message for it here"),
     })
 }

@@ -35,7 +35,14 @@ async fn say_everything(stack: &Stack) {
     let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
     let (gateway, wire) = (stack.gateway.port, Wire::connect(stack.identity.port).await);
     let forge = Forge::with_the_real_key(&stack.database).await;
-    let login = |text: &str| framed(&CreateSessionRequest { email: text.into(), password: text.into() });
+    let login = |text: &str| {
+        framed(&CreateSessionRequest {
+            email: text.into(),
+            password: text.into(),
+            user_agent: text.into(),
+            client_address: text.into(),
+        })
+    };
     for text in payloads().into_iter().chain(["x".repeat(8 * 1024)]) {
         let send = |head: String| exchange(gateway, format!("{head}\r\nConnection: close\r\n\r\n"));
         for target in [text.clone(), escaped(&text)] {

@@ -22,6 +22,7 @@ mod csrf;
 mod endings;
 mod login_race;
 mod refusals;
+mod sessions;
 mod tokens;
 
 // Bad input, over HTTP and over gRPC.

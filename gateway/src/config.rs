@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use url::Url;
 
 use crate::auth::origin::Origin;
+use crate::client::TrustedProxies;
 
 /// An environment variable.
 #[derive(Debug)]
@@ -49,6 +50,12 @@ pub const TOKEN_CACHE_SIZE: Variable = Variable {
     default: "10000",
     meaning: "how many tokens are remembered whose signature was found good, half a kilobyte each; 0 to 1000000",
 };
+/// How many proxies are believed.
+pub const TRUSTED_PROXIES: Variable = Variable {
+    name: "TRUSTED_PROXIES",
+    default: "0",
+    meaning: "how many proxies stand in front, each of which appends to X-Forwarded-For, 0 to 16",
+};
 /// How many threads serve HTTP.
 pub const WORKERS: Variable =
     Variable { name: "WORKERS", default: "one a core", meaning: "how many threads serve HTTP, 1 to 512" };
@@ -69,6 +76,7 @@ pub const VARIABLES: &[Variable] = &[
     PUBLIC_ORIGIN,
     CORS_ALLOWED_ORIGINS,
     TOKEN_CACHE_SIZE,
+    TRUSTED_PROXIES,
     WORKERS,
     LOG,
     LOG_FORMAT,
@@ -117,6 +125,8 @@ pub struct Config {
     pub cors_allowed_origins: Vec<Origin>,
     /// How many checked tokens are remembered.
     pub token_cache_size: usize,
+    /// How many proxies stand in front of the gateway.
+    pub trusted_proxies: TrustedProxies,
     /// How many threads serve HTTP.
     pub workers: usize,
     /// What is logged: a filter of tracing.
@@ -147,6 +157,7 @@ impl Config {
             public_origin: origin(&PUBLIC_ORIGIN, &require(&PUBLIC_ORIGIN)?)?,
             cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS)?)?,
             token_cache_size: token_cache_size(read(&TOKEN_CACHE_SIZE)?)?,
+            trusted_proxies: trusted_proxies(read(&TRUSTED_PROXIES)?)?,
             workers: workers(read(&WORKERS)?)?,
             log: log(read(&LOG)?)?,
             log_format: log_format(read(&LOG_FORMAT)?)?,
@@ -231,6 +242,14 @@ fn token_cache_size(value: Option<String>) -> Result<usize, ConfigError> {
     let text = value.unwrap_or_else(|| TOKEN_CACHE_SIZE.default.into());
     let size = text.parse().ok().filter(|size| *size <= 1_000_000);
     size.ok_or_else(|| malformed(&TOKEN_CACHE_SIZE, "not a number from 0 to 1000000"))
+}
+
+fn trusted_proxies(value: Option<String>) -> Result<TrustedProxies, ConfigError> {
+    let text = value.unwrap_or_else(|| TRUSTED_PROXIES.default.into());
+    match text.parse() {
+        Ok(proxies @ 0..=16) => Ok(TrustedProxies(proxies)),
+        Ok(_) | Err(_) => Err(malformed(&TRUSTED_PROXIES, "not a number from 0 to 16")),
+    }
 }
 
 fn workers(value: Option<String>) -> Result<usize, ConfigError> {

@@ -5,7 +5,7 @@
 //! | 400 | the request cannot be carried out as it stands: a code of the contract, or a malformed header |
 //! | 401 | no credential of the request names a user who may log in |
 //! | 403 | the caller is known and lacks the right, or a foreign site makes his browser call |
-//! | 404 | no such path, or no such user |
+//! | 404 | no such path, no such user, or no such session of his |
 //! | 405 | the path has other methods: `Allow` names them |
 //! | 408 | the body came too slowly |
 //! | 413 | the body is too long |
@@ -34,9 +34,11 @@ pub enum Operation {
     Register,
     /// Logging a user in.
     LogIn,
-    /// Ending a session.
+    /// Ending the session that the token belongs to.
     LogOut,
-    /// Reading a user.
+    /// Ending a session by its id, or all that a user has.
+    EndSessions,
+    /// Reading a user, or his sessions.
     Read,
     /// Changing a user.
     Update,
@@ -50,6 +52,7 @@ impl Operation {
         Operation::Register,
         Operation::LogIn,
         Operation::LogOut,
+        Operation::EndSessions,
         Operation::Read,
         Operation::Update,
         Operation::Delete,
@@ -186,7 +189,7 @@ impl Failure {
 /// The status and the body for a refusal of identity-service. Reasons that an operation cannot have are faults.
 #[must_use]
 pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (StatusCode, Value) {
-    use Operation::{Delete, LogIn, LogOut, Read, Register, Update};
+    use Operation::{Delete, EndSessions, LogIn, LogOut, Read, Register, Update};
     let fault = || phrase(StatusCode::INTERNAL_SERVER_ERROR);
     match reason {
         Reason::InvalidRequest => match operation {
@@ -195,40 +198,41 @@ pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (Stat
                 None => fault(), // it refused what the gateway chose
             },
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"), // what is no e-mail address is nobody's
-            LogOut | Read | Delete => fault(),
+            LogOut | EndSessions | Read | Delete => fault(),
         },
         Reason::PasswordRefused => match operation {
             Register => bad_password("REGISTER_INVALID_PASSWORD", details),
             Update => bad_password("UPDATE_USER_INVALID_PASSWORD", details),
-            LogIn | LogOut | Read | Delete => fault(),
+            LogIn | LogOut | EndSessions | Read | Delete => fault(),
         },
         Reason::EmailTaken => match operation {
             Register => bad_request("REGISTER_USER_ALREADY_EXISTS"),
             Update => bad_request("UPDATE_USER_EMAIL_ALREADY_EXISTS"),
-            LogIn | LogOut | Read | Delete => fault(),
+            LogIn | LogOut | EndSessions | Read | Delete => fault(),
         },
         Reason::UserIdTaken => match operation {
             Register => bad_request("REGISTER_USER_ALREADY_EXISTS"), // by an Idempotency-Key that was used before
-            LogIn | LogOut | Read | Update | Delete => fault(),
+            LogIn | LogOut | EndSessions | Read | Update | Delete => fault(),
         },
         Reason::BadCredentials => match operation {
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"),
-            Register | LogOut | Read | Update | Delete => fault(),
+            Register | LogOut | EndSessions | Read | Update | Delete => fault(),
         },
         Reason::Unauthenticated => match operation {
-            LogOut | Read | Update | Delete => phrase(StatusCode::UNAUTHORIZED),
+            LogOut | EndSessions | Read | Update | Delete => phrase(StatusCode::UNAUTHORIZED),
             Register | LogIn => fault(), // they carry no token
         },
         Reason::SuperuserRequired => match operation {
-            Read | Update | Delete => phrase(StatusCode::FORBIDDEN),
+            EndSessions | Read | Update | Delete => phrase(StatusCode::FORBIDDEN),
             Register | LogIn | LogOut => fault(),
         },
         Reason::UserNotFound => match operation {
-            Read | Update | Delete => phrase(StatusCode::NOT_FOUND),
+            EndSessions | Read | Update | Delete => phrase(StatusCode::NOT_FOUND),
             Register | LogIn | LogOut => fault(),
         },
         Reason::SessionNotFound => match operation {
             LogOut => phrase(StatusCode::UNAUTHORIZED), // the session of the caller's own token: it has ended
+            EndSessions => phrase(StatusCode::NOT_FOUND),
             Register | LogIn | Read | Update | Delete => fault(),
         },
         Reason::Overloaded | Reason::DatabaseUnavailable | Reason::OutcomeUnknown => {

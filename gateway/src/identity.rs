@@ -7,6 +7,7 @@
 mod call;
 mod message;
 pub mod replicas;
+mod sessions;
 pub mod watch;
 
 use std::future::{Ready, ready};
@@ -15,7 +16,6 @@ use std::time::Duration;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use portcullis_proto::v1;
-use portcullis_proto::v1::sessions_service_client::SessionsServiceClient;
 use portcullis_proto::v1::users_service_client::UsersServiceClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -24,8 +24,10 @@ use uuid::Uuid;
 use crate::body::fields::{Changes, Registration};
 use crate::failure::{Failure, Operation};
 use call::{Call, Context};
-use message::{to_id, to_session_ids, to_update, to_user};
+use message::{to_id, to_update, to_user};
 use replicas::{Channels, Replicas};
+
+pub use sessions::{NewSession, Session, Which};
 
 /// For calls that hash a password.
 const HASHING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,14 +55,6 @@ pub enum Who<'a> {
     Caller,
     /// The user with this id, in whatever spelling the client sent it.
     Id(&'a str),
-}
-
-/// What a login gives.
-pub struct Session {
-    /// The access token.
-    pub access_token: SecretString,
-    /// For how many seconds it is good.
-    pub expires_in: i64,
 }
 
 /// The issuer of access tokens and its public keys: `kid` and 32 bytes of Ed25519.
@@ -98,48 +92,6 @@ impl Identity {
         let call = self.call(Operation::Register, HASHING_TIMEOUT).repeatable();
         let create = async |channel, request| UsersServiceClient::new(channel).create_user(request).await;
         call.run(message, create).await.map(to_user)
-    }
-
-    /// Logs a user in.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn create_session(&self, email: String, password: &SecretString) -> Result<Session, Failure> {
-        let password = password.expose_secret().to_owned();
-        let message = v1::CreateSessionRequest { email, password };
-        let call = self.call(Operation::LogIn, HASHING_TIMEOUT);
-        let create =
-            async |channel, request| SessionsServiceClient::new(channel).create_session(request).await;
-        let session = call.run(message, create).await?;
-        let seconds = session.expires_in.map(|duration| duration.seconds);
-        let Some(expires_in) = seconds.filter(|seconds| *seconds > 0) else {
-            tracing::error!(?seconds, "identity-service does not say for how long the token is good");
-            return Err(Failure::Internal);
-        };
-        Ok(Session { access_token: session.access_token.into(), expires_in })
-    }
-
-    /// The user and the session that the token belongs to, if it names a user.
-    ///
-    /// # Errors
-    /// Why not; also if identity-service names neither.
-    pub async fn get_session(&self, token: &SecretString) -> Result<(Uuid, Uuid), Failure> {
-        let message = v1::GetSessionRequest { id: "current".to_owned() };
-        let call = self.call(Operation::Read, TIMEOUT).with(token).repeatable();
-        let get = async |channel, request| SessionsServiceClient::new(channel).get_session(request).await;
-        to_session_ids(&call.run(message, get).await?).ok_or(Failure::Internal)
-    }
-
-    /// Ends the session that the token belongs to.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn end_session(&self, token: &SecretString) -> Result<(), Failure> {
-        let message = v1::DeleteSessionRequest { id: "current".to_owned() };
-        let call = self.call(Operation::LogOut, TIMEOUT).with(token);
-        let delete =
-            async |channel, request| SessionsServiceClient::new(channel).delete_session(request).await;
-        call.run(message, delete).await
     }
 
     /// Reads a user. `operation` says for what: a PATCH with a bad body reads first, to refuse in the right order.

@@ -5,6 +5,7 @@
 //! - [`config`]: every variable; [`telemetry`]: what is logged; [`signal`]: how the process is asked to stop
 //! - [`routes`]: one line an endpoint, and who may use it
 //! - [`gate`]: what holds for every request: sizes, deadline, panics, request id
+//! - [`client`]: the client at the other end, of whom a login tells identity-service
 //! - [`auth`]: who is calling: access tokens, the cookie, where a browser's request comes from
 //! - [`body`]: JSON and form bodies, and FastAPI's 422 when they are wrong
 //! - [`endpoints`]: one file an endpoint or resource: request, handler, response
@@ -22,6 +23,7 @@ pub mod gate;
 
 pub mod auth;
 pub mod body;
+pub mod client;
 pub mod endpoints;
 pub mod identity;
 
@@ -88,6 +90,7 @@ pub async fn serve(
         // This closure runs once a worker: each has connections of its own to identity-service.
         App::new()
             .app_data(Identity::connect(Arc::clone(&replicas)))
+            .app_data(config.trusted_proxies)
             .app_data(web::Data::from(Arc::clone(&verifier)))
             .app_data(web::Data::from(Arc::clone(&origins)))
             .configure(routes::register)

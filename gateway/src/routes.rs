@@ -6,7 +6,7 @@ use actix_router::ResourceDef;
 use actix_web::http::Method;
 use actix_web::web;
 
-use crate::endpoints::{check, health, jwks, login, logout, me, register as registration, user};
+use crate::endpoints::{check, health, jwks, login, logout, me, register as registration, sessions, user};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,20 +45,25 @@ macro_rules! routes {
 }
 
 routes! {
-    POST   "/auth/register"          Public     registration::register;
-    POST   "/auth/jwt/login"         Public     login::bearer;
-    POST   "/auth/cookie/login"      Public     login::cookie;
-    POST   "/auth/jwt/logout"        User       logout::bearer;
-    POST   "/auth/cookie/logout"     Public     logout::cookie;
-    GET    "/auth/check"             User       check::read;
-    GET    "/users/me"               User       me::read;
-    PATCH  "/users/me"               User       me::update;
-    GET    "/users/{id}"             Superuser  user::read;
-    PATCH  "/users/{id}"             Superuser  user::update;
-    DELETE "/users/{id}"             Superuser  user::delete;
-    GET    "/.well-known/jwks.json"  Public     jwks::read;
-    GET    "/health/live"            Public     health::live;
-    GET    "/health/ready"           Public     health::ready;
+    POST   "/auth/register"           Public     registration::register;
+    POST   "/auth/jwt/login"          Public     login::bearer;
+    POST   "/auth/cookie/login"       Public     login::cookie;
+    POST   "/auth/jwt/logout"         User       logout::bearer;
+    POST   "/auth/cookie/logout"      Public     logout::cookie;
+    GET    "/auth/check"              User       check::read;
+    GET    "/users/me"                User       me::read;
+    PATCH  "/users/me"                User       me::update;
+    GET    "/users/me/sessions"       User       sessions::list_own;
+    DELETE "/users/me/sessions"       User       sessions::end_others;
+    DELETE "/users/me/sessions/{id}"  User       sessions::end_own;
+    GET    "/users/{id}"              Superuser  user::read;
+    PATCH  "/users/{id}"              Superuser  user::update;
+    DELETE "/users/{id}"              Superuser  user::delete;
+    GET    "/users/{id}/sessions"     Superuser  sessions::list_of_user;
+    DELETE "/users/{id}/sessions"     Superuser  sessions::end_of_user;
+    GET    "/.well-known/jwks.json"   Public     jwks::read;
+    GET    "/health/live"             Public     health::live;
+    GET    "/health/ready"            Public     health::ready;
 }
 
 /// The methods that a path has; none if there is no such path.
@@ -84,11 +89,23 @@ mod tests {
         assert_eq!(methods_of("/users/me"), [Method::GET, Method::PATCH, Method::DELETE]);
         assert_eq!(methods_of("/users/x"), [Method::GET, Method::PATCH, Method::DELETE]);
         assert_eq!(methods_of("/auth/register"), [Method::POST]);
+        assert_eq!(methods_of("/users/me/sessions"), [Method::GET, Method::DELETE]);
+        assert_eq!(methods_of("/users/me/sessions/x"), [Method::DELETE]);
     }
 
     #[test]
     fn a_path_that_only_looks_like_one_of_ours_has_no_methods() {
-        for path in ["/", "/users", "/users/", "/users/me/", "/Users/me", "//users/me", "/auth/register/"] {
+        for path in [
+            "/",
+            "/users",
+            "/users/",
+            "/users/me/",
+            "/Users/me",
+            "//users/me",
+            "/auth/register/",
+            "/users/me/sessions/",
+            "/users/x/sessions/x",
+        ] {
             assert!(methods_of(path).is_empty(), "{path}");
         }
     }

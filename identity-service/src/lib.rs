@@ -5,10 +5,10 @@
 //!
 //! - [`config`], [`telemetry`], [`database`]: what a process needs before it does anything
 //! - [`ids`]: one type of id an entity
-//! - [`error`]: why an action fails; [`status`]: what a caller is told of it
+//! - [`error`]: why an action fails; [`status`]: what a caller is told of it; [`page`]: which part of a list he wants
 //! - [`users`]: register, read, update, delete, list
 //! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
-//! - [`sessions`]: log in, log out
+//! - [`sessions`]: log in, log out, and when each session was last seen
 //! - [`trust`]: the signing keys, and who is believed
 //! - [`server`]: all of it behind one port
 //! - [`commands`]: the command line
@@ -19,6 +19,7 @@ pub mod telemetry;
 pub mod database;
 pub mod error;
 pub mod ids;
+pub mod page;
 pub mod status;
 
 pub mod credentials;
@@ -42,6 +43,7 @@ use credentials::Hasher;
 use database::Database;
 use error::{Error, Result};
 use sessions::Sessions;
+use sessions::last_seen::LastSeen;
 use trust::{Feed, Trust};
 use users::Users;
 
@@ -62,6 +64,8 @@ pub struct App {
     pub users: Users,
     /// The sessions.
     pub sessions: Sessions,
+    /// When each session was last seen.
+    pub last_seen: LastSeen,
 }
 
 /// Prepares the database, and serves the gRPC API until `shutdown`. `socket` is bound, and listens only once there is
@@ -94,9 +98,10 @@ async fn start(config: Config) -> Result<App> {
     let hasher = Arc::new(Hasher::start(pepper, bcrypt_cost, hash_threads)?);
     let users = Users::new(database.clone(), hasher.clone(), rules);
     let sessions = Sessions::new(database.clone(), hasher, trust.clone(), config.access_token_lifetime);
+    let last_seen = LastSeen::start(database.clone());
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run());
-    Ok(App { database, trust, feed, users, sessions })
+    Ok(App { database, trust, feed, users, sessions, last_seen })
 }
 
 async fn migrate(database: &Database) -> Result<()> {

@@ -35,6 +35,9 @@ diesel::table! {
         user_id -> Uuid,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+        user_agent -> Nullable<Text>,
+        address_prefix -> Nullable<Text>,
     }
 }
 

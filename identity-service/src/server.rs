@@ -25,6 +25,7 @@ use crate::database::Database;
 use crate::ids::parse_uuid;
 use crate::{App, sessions, trust, users};
 use gate::Gate;
+use trust::grpc::Callers;
 
 /// How long calls that are under way may still take once a stop is asked for.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -47,6 +48,7 @@ pub async fn run(
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     reporter.set_service_status("", ServingStatus::NotServing).await;
     let watch = tokio::spawn(watch_database(app.database.clone(), reporter.clone()));
+    let callers = Callers::new(app.trust.clone(), app.last_seen);
     let (stopping, drained) = tokio::sync::oneshot::channel();
     let serve = Server::builder()
         .trace_fn(span)
@@ -57,10 +59,11 @@ pub async fn run(
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .add_service(health)
         .add_service(
-            users::grpc::service(app.users, app.trust.clone()).max_decoding_message_size(MAX_REQUEST_BYTES),
+            users::grpc::service(app.users.clone(), callers.clone())
+                .max_decoding_message_size(MAX_REQUEST_BYTES),
         )
         .add_service(
-            sessions::grpc::service(app.sessions, app.trust.clone())
+            sessions::grpc::service(app.sessions, app.users, callers)
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
         )
         .add_service(

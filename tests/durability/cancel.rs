@@ -94,7 +94,11 @@ impl<'a> Storm<'a> {
                 }
             }
             1 => {
-                let message = CreateSessionRequest { email: own.clone(), password: PASSWORD.to_owned() };
+                let message = CreateSessionRequest {
+                    email: own.clone(),
+                    password: PASSWORD.to_owned(),
+                    ..Default::default()
+                };
                 drop(rpc.sessions.create_session(message).await);
             }
             2..6 => {
@@ -156,7 +160,11 @@ async fn f37_clients_who_hang_up_at_any_moment_lose_nothing_that_was_acknowledge
     storm.blow(requests).await;
     // Whoever waited for a hash has gone: one at most is still being computed, and its permit comes back.
     for rpc in &storm.rpc {
-        let message = CreateSessionRequest { email: storm.users[0].0.clone(), password: PASSWORD.to_owned() };
+        let message = CreateSessionRequest {
+            email: storm.users[0].0.clone(),
+            password: PASSWORD.to_owned(),
+            ..Default::default()
+        };
         let login = rpc.clone().sessions.create_session(message).await;
         assert!(login.is_ok(), "hash permits are missing: {:?}", login.err());
     }

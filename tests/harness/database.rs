@@ -45,14 +45,17 @@ impl Database {
         self.rows(sql, &[]).await[0].get(0)
     }
 
-    /// Everything that it holds: each row of each table as text. What is refused changes nothing of it.
+    /// Everything that it holds: each row of each table as text. What is refused changes nothing of it. When a session
+    /// was last seen is left out: whoever is refused has been seen all the same.
     pub async fn contents(&self) -> Vec<String> {
         let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
                       WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1";
         let mut contents = Vec::new();
         for table in self.rows(tables, &[]).await {
             let table: String = table.get(0);
-            let rows = self.rows(&format!("SELECT t::text FROM {table} t ORDER BY 1"), &[]).await;
+            let row =
+                if table == "public.sessions" { "(to_jsonb(t) - 'last_seen_at')::text" } else { "t::text" };
+            let rows = self.rows(&format!("SELECT {row} FROM {table} t ORDER BY 1"), &[]).await;
             contents.extend(rows.into_iter().map(|row| format!("{table} {}", row.get::<_, String>(0))));
         }
         contents

@@ -16,6 +16,7 @@ fn two_variables_are_enough() {
     assert_eq!(config.listen_address, "127.0.0.1:8000".parse().unwrap());
     assert!(config.cors_allowed_origins.is_empty());
     assert_eq!(config.log_format, LogFormat::Text);
+    assert_eq!(config.trusted_proxies, TrustedProxies(0));
     assert!(config.workers >= 1);
 }
 
@@ -40,6 +41,9 @@ fn a_malformed_variable_is_named_in_one_line() {
         ("PUBLIC_ORIGIN", "localhost"),
         ("CORS_ALLOWED_ORIGINS", "*"),
         ("CORS_ALLOWED_ORIGINS", "https://a.example,null"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("TRUSTED_PROXIES", "17"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8"),
         ("WORKERS", "0"),
         ("WORKERS", "many"),
         ("LOG", "a=b=c"),

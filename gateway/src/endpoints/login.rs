@@ -10,8 +10,9 @@ use crate::auth::caller::Credentials;
 use crate::auth::cookie as jar;
 use crate::auth::origin::FromOurPages;
 use crate::body::{Body, form};
+use crate::client::Client;
 use crate::failure::Failure;
-use crate::identity::{Identity, Session};
+use crate::identity::{Identity, NewSession, Which};
 
 #[derive(Serialize)]
 struct Token<'a> {
@@ -52,10 +53,10 @@ pub async fn cookie(
     Ok(no_content().insert_header((SET_COOKIE, cookie)).finish())
 }
 
-async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) -> Result<Session, Failure> {
+async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) -> Result<NewSession, Failure> {
     let body = Body::read(request, payload).await?;
     let credentials = form::credentials(&body).await?;
-    identity.create_session(credentials.username, &credentials.password).await
+    identity.create_session(credentials.username, &credentials.password, Client::of(request)?).await
 }
 
 /// Ends the session whose cookie the new one replaces. That the cookie names nobody, or names nobody any more, is no
@@ -63,7 +64,7 @@ async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) ->
 async fn end_replaced(identity: &Identity, request: &HttpRequest) {
     let ended = async {
         let replaced = Credentials::of_cookie(request)?;
-        replaced.call(async |token| identity.end_session(token).await).await
+        replaced.call(async |token| identity.end_session(token, Which::Current).await).await
     };
     match ended.await {
         Err(failure) if !failure.is_unauthenticated() => {

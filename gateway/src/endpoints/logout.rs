@@ -8,14 +8,14 @@ use crate::auth::caller::{Caller, Credentials};
 use crate::auth::cookie as jar;
 use crate::auth::origin::FromOurPages;
 use crate::failure::Failure;
-use crate::identity::Identity;
+use crate::identity::{Identity, Which};
 
 /// Ends the caller's session and leaves the cookie alone.
 ///
 /// # Errors
 /// [`Failure`]
 pub async fn bearer(identity: Identity, caller: Caller) -> Result<HttpResponse, Failure> {
-    caller.call(async |token| identity.end_session(token).await).await?;
+    caller.call(async |token| identity.end_session(token, Which::Current).await).await?;
     Ok(no_content().finish())
 }
 
@@ -32,7 +32,7 @@ pub async fn cookie(
     identity: Identity,
     credentials: Credentials,
 ) -> Result<HttpResponse, Failure> {
-    match credentials.call(async |token| identity.end_session(token).await).await {
+    match credentials.call(async |token| identity.end_session(token, Which::Current).await).await {
         Err(failure) if !failure.is_unauthenticated() => Err(failure),
         Ok(()) | Err(_) => Ok(no_content().insert_header((SET_COOKIE, jar::clear())).finish()),
     }

@@ -8,10 +8,11 @@ pub mod login;
 pub mod logout;
 pub mod me;
 pub mod register;
+pub mod sessions;
 pub mod user;
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 /// Forbids to keep an answer with a token or personal data (RFC 6749 section 5.1).
@@ -27,4 +28,9 @@ fn no_content() -> HttpResponseBuilder {
     let mut builder = HttpResponse::NoContent();
     builder.insert_header((CACHE_CONTROL, NO_STORE));
     builder
+}
+
+/// The id as it stands in the path, decoded once by the router.
+fn path_id(request: &HttpRequest) -> &str {
+    request.match_info().get("id").unwrap_or_default()
 }

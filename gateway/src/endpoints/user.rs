@@ -3,7 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Payload};
 
-use super::{no_content, private};
+use super::{no_content, path_id, private};
 use crate::auth::caller::Caller;
 use crate::body::{Body, fields, json};
 use crate::failure::{Failure, Operation};
@@ -14,7 +14,7 @@ use crate::identity::{Identity, Who};
 /// # Errors
 /// [`Failure`]
 pub async fn read(identity: Identity, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let who = Who::Id(id(&request));
+    let who = Who::Id(path_id(&request));
     let user = caller.call(async |token| identity.get_user(token, who, Operation::Read).await).await?;
     Ok(private(HttpResponse::Ok(), &user))
 }
@@ -29,7 +29,7 @@ pub async fn update(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    change(&identity, &caller, Who::Id(id(&request)), &request, payload).await
+    change(&identity, &caller, Who::Id(path_id(&request)), &request, payload).await
 }
 
 /// Deletes a user.
@@ -41,7 +41,7 @@ pub async fn delete(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, Failure> {
-    let id = id(&request);
+    let id = path_id(&request);
     caller.call(async |token| identity.delete_user(token, id).await).await?;
     Ok(no_content().finish())
 }
@@ -64,9 +64,4 @@ pub(super) async fn change(
         }
     };
     Ok(private(HttpResponse::Ok(), &user))
-}
-
-/// The id as it stands in the path, decoded once by the router.
-fn id(request: &HttpRequest) -> &str {
-    request.match_info().get("id").unwrap_or_default()
 }

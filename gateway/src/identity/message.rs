@@ -4,14 +4,45 @@ use portcullis_proto::v1;
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
-use super::{Keys, User, Who};
+use super::{Keys, Session, User, Which, Who};
 use crate::body::fields::Changes;
+
+/// How the gRPC API names the session that the token of the call belongs to.
+const CURRENT: &str = "current";
 
 pub(super) fn to_id(who: Who<'_>) -> String {
     match who {
         Who::Caller => "me".to_owned(),
         Who::Id(id) => id.to_owned(),
     }
+}
+
+/// `current` is a word of the gRPC API alone: a client of ours who names a session so names none.
+pub(super) fn to_session_id(which: Which<'_>) -> String {
+    match which {
+        Which::Current => CURRENT.to_owned(),
+        Which::Id(CURRENT) => String::new(),
+        Which::Id(id) => id.to_owned(),
+    }
+}
+
+/// `None` if a session lacks a time.
+pub(super) fn to_sessions(answer: v1::ListSessionsResponse) -> Option<Vec<Session>> {
+    answer.sessions.into_iter().map(to_session).collect()
+}
+
+fn to_session(session: v1::Session) -> Option<Session> {
+    let told = |text: String| (!text.is_empty()).then_some(text);
+    Some(Session {
+        id: session.id,
+        // Written as RFC 3339 has it.
+        created_at: session.create_time?.to_string(),
+        last_seen_at: session.last_seen_time?.to_string(),
+        expires_at: session.expire_time?.to_string(),
+        user_agent: told(session.user_agent),
+        address_prefix: told(session.address_prefix),
+        is_current: session.is_current,
+    })
 }
 
 pub(super) fn to_user(user: v1::User) -> User {
@@ -100,6 +131,34 @@ mod tests {
     fn nothing_given_changes_nothing() {
         let request = to_update(Who::Id("x"), &Changes::default());
         assert!(paths(&request).is_empty() && request.password.is_none());
+    }
+
+    #[test]
+    fn the_word_for_the_current_session_is_no_id_of_one() {
+        assert_eq!(to_session_id(Which::Current), "current");
+        assert_eq!(to_session_id(Which::Id("current")), "");
+        assert_eq!(to_session_id(Which::Id("Current")), "Current");
+    }
+
+    #[test]
+    fn a_session_is_shown_with_all_its_times_and_what_was_told() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 1_000 });
+        let session = v1::Session {
+            create_time: at(1),
+            last_seen_time: at(2),
+            expire_time: at(1_700_000_000),
+            address_prefix: "203.0.113.0/24".to_owned(),
+            ..v1::Session::default()
+        };
+        let shown = to_session(session.clone()).unwrap();
+        assert_eq!(shown.created_at, "1970-01-01T00:00:01.000001Z");
+        assert_eq!(shown.expires_at, "2023-11-14T22:13:20.000001Z");
+        assert_eq!((shown.user_agent, shown.address_prefix.as_deref()), (None, Some("203.0.113.0/24")));
+        let timeless = v1::Session { last_seen_time: None, ..session.clone() };
+        assert!(
+            to_sessions(v1::ListSessionsResponse { sessions: vec![session, timeless], ..Default::default() })
+                .is_none()
+        );
     }
 
     #[test]

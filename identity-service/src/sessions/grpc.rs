@@ -1,26 +1,34 @@
 //! `SessionsService`: parse, call, render.
 
-use std::sync::Arc;
-
 use portcullis_proto::v1;
 use portcullis_proto::v1::sessions_service_server::{SessionsService, SessionsServiceServer};
 use tonic::{Request, Response, Status};
 
 use super::Sessions;
-use super::model::{NewSession, Session, Target};
+use super::client::Client;
+use super::model::{Caller, Listed, NewSession, Session, Target};
 use crate::credentials::Password;
 use crate::error::{Error, Result, Violation};
 use crate::ids::parse_uuid;
-use crate::trust::{self, Trust};
+use crate::page::Page;
+use crate::trust::grpc::Callers;
+use crate::users::Users;
+use crate::users::grpc::parse_target as parse_owner;
+use crate::users::model::Target as Owner;
 
-/// The service over these sessions.
-pub fn service(sessions: Sessions, trust: Arc<Trust>) -> SessionsServiceServer<impl SessionsService> {
-    SessionsServiceServer::new(Service { sessions, trust })
+/// The service over these sessions, whose owners are these users.
+pub fn service(
+    sessions: Sessions,
+    users: Users,
+    callers: Callers,
+) -> SessionsServiceServer<impl SessionsService> {
+    SessionsServiceServer::new(Service { sessions, users, callers })
 }
 
 struct Service {
     sessions: Sessions,
-    trust: Arc<Trust>,
+    users: Users,
+    callers: Callers,
 }
 
 #[tonic::async_trait]
@@ -33,7 +41,8 @@ impl SessionsService for Service {
         require(&[("email", &request.email), ("password", &request.password)])?;
         // A password that is longer than any that can be set is nobody's.
         let password = Password::new(request.password).map_err(|_| Error::BadCredentials)?;
-        let log_in = self.sessions.log_in(&request.email, password).await?;
+        let client = Client::told(&request.user_agent, &request.client_address);
+        let log_in = self.sessions.log_in(&request.email, password, client).await?;
         Ok(Response::new(to_response(log_in)))
     }
 
@@ -41,19 +50,46 @@ impl SessionsService for Service {
         &self,
         request: Request<v1::GetSessionRequest>,
     ) -> Result<Response<v1::Session>, Status> {
-        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let caller = self.callers.of(&request)?;
         let session = self.sessions.get(&caller, parse_target(&request.get_ref().id)).await?;
-        Ok(Response::new(to_session(&session)))
+        Ok(Response::new(to_session(&session, Some(&caller))))
     }
 
     async fn delete_session(
         &self,
         request: Request<v1::DeleteSessionRequest>,
     ) -> Result<Response<()>, Status> {
-        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let caller = self.callers.of(&request)?;
         let target = parse_target(&request.get_ref().id);
         self.sessions.log_out(caller, target).await?;
         Ok(Response::new(()))
+    }
+
+    async fn delete_sessions(
+        &self,
+        request: Request<v1::DeleteSessionsRequest>,
+    ) -> Result<Response<()>, Status> {
+        let caller = self.callers.of(&request)?;
+        match parse_owner(&request.get_ref().user_id) {
+            Owner::Me => self.sessions.log_out_elsewhere(caller).await?,
+            Owner::Id(id) => self.users.end_sessions(caller, id).await?,
+        }
+        Ok(Response::new(()))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        let caller = self.callers.of(&request)?;
+        let v1::ListSessionsRequest { user_id, page_size, page_token } = request.get_ref();
+        let owner = parse_owner(user_id);
+        let page = || Page::parse(*page_size, page_token);
+        let Listed { sessions, next } = self.users.list_sessions(&caller, owner, page).await?;
+        Ok(Response::new(v1::ListSessionsResponse {
+            sessions: sessions.iter().map(|session| to_session(session, Some(&caller))).collect(),
+            next_page_token: next.map(|after| after.as_uuid().to_string()).unwrap_or_default(),
+        }))
     }
 }
 
@@ -73,17 +109,21 @@ fn parse_target(id: &str) -> Target {
 
 fn to_response(log_in: NewSession) -> v1::CreateSessionResponse {
     v1::CreateSessionResponse {
-        session: Some(to_session(&log_in.session)),
+        session: Some(to_session(&log_in.session, None)),
         access_token: log_in.access_token,
         expires_in: log_in.expires_in.try_into().ok(),
     }
 }
 
-fn to_session(session: &Session) -> v1::Session {
+fn to_session(session: &Session, caller: Option<&Caller>) -> v1::Session {
     v1::Session {
         id: session.id.as_uuid().to_string(),
         user_id: session.user.as_uuid().to_string(),
         create_time: Some(session.created_at.into()),
         expire_time: Some(session.expires_at.into()),
+        last_seen_time: Some(session.last_seen_at.into()),
+        user_agent: session.client.user_agent.clone().unwrap_or_default(),
+        address_prefix: session.client.address_prefix.clone().unwrap_or_default(),
+        is_current: caller.is_some_and(|caller| caller.session == session.id),
     }
 }

@@ -1,12 +1,14 @@
-//! Sessions: log in and log out.
+//! Sessions: log in and log out. Which sessions of whom a caller may see or end is decided in [`crate::users`].
 
+pub mod client;
 pub mod grpc;
+pub mod last_seen;
 pub mod model;
 mod signer;
 mod store;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use portcullis_proto::access_token::Refusal;
@@ -19,8 +21,9 @@ use crate::error::{Error, Result};
 use crate::ids::SessionId;
 use crate::ids::UserId;
 use crate::trust::{self, Trust};
+use client::Client;
 use model::{Caller, NewSession, Session, Target};
-pub(crate) use store::{is_live, live_session};
+pub(crate) use store::{is_live, list, live_session};
 
 /// Begins and ends sessions.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ impl Sessions {
         Self { database, hasher, trust, lifetime }
     }
 
-    /// Logs a user in.
+    /// Logs a user in; of the client that asks for it the session keeps what it was told.
     ///
     /// The hash takes long, and much may happen meanwhile. So what is read before it (the address, `password_version`,
     /// `epoch`, `is_active`) must still hold in the transaction that inserts the session, which locks the user's row: no
@@ -47,7 +50,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`],
     /// [`Error::OutcomeUnknown`].
-    pub async fn log_in(&self, email: &str, password: Password) -> Result<NewSession> {
+    pub async fn log_in(&self, email: &str, password: Password, client: Client) -> Result<NewSession> {
         // An address that is none cannot be anybody's: no look-up, no hash, and nothing to learn.
         let email = Email::parse(email).map_err(|_| Error::BadCredentials)?;
         let place = self.hasher.place()?;
@@ -60,7 +63,7 @@ impl Sessions {
             return Err(Error::BadCredentials);
         };
         let (user, epoch, old) = (credential.user, credential.epoch, credential.password.clone());
-        let session = self.begin(credential).await?;
+        let session = self.begin(credential, client).await?;
         if outdated {
             self.rehash(user, old, password);
         }
@@ -75,19 +78,23 @@ impl Sessions {
         self.database.point_read(find).await
     }
 
-    async fn begin(&self, credential: store::Credential) -> Result<Session> {
+    async fn begin(&self, credential: store::Credential, client: Client) -> Result<Session> {
         let lifetime = self.lifetime;
         self.database
             .transaction(move |connection| {
                 async move {
-                    if !store::lock_unchanged(connection, &credential).await? {
-                        return Err(Error::BadCredentials);
-                    }
-                    let now = SystemTime::now();
-                    let id = SessionId::new();
-                    let session =
-                        Session { id, user: credential.user, created_at: now, expires_at: now + lifetime };
-                    store::delete_expired(connection, now, credential.user).await?;
+                    // By the clock of the database, which is everybody's: so the tokens of all replicas are in time.
+                    let now = store::lock_unchanged(connection, &credential).await?;
+                    let now = now.ok_or(Error::BadCredentials)?;
+                    let session = Session {
+                        id: SessionId::new(),
+                        user: credential.user,
+                        created_at: now,
+                        last_seen_at: now,
+                        expires_at: now + lifetime,
+                        client,
+                    };
+                    store::delete_expired(connection, credential.user).await?;
                     store::insert(connection, &session).await?;
                     Ok(session)
                 }
@@ -121,15 +128,13 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`].
     pub async fn get(&self, caller: &Caller, target: Target) -> Result<Session> {
-        let now = SystemTime::now();
         let id = target.of(caller);
-        let find =
-            |connection: PointConnection| async move { store::find(&connection, now, caller, id).await };
+        let find = |connection: PointConnection| async move { store::find(&connection, caller, id).await };
         let found = self.database.point_read(find).await?;
         if !found.iter().any(|session| session.id == caller.session) {
             return Err(Error::unauthenticated(Refusal::SessionEnded));
         }
-        let wanted = found.iter().find(|session| Some(session.id) == id).copied();
+        let wanted = found.into_iter().find(|session| Some(session.id) == id);
         wanted.ok_or(Error::SessionNotFound)
     }
 
@@ -141,12 +146,26 @@ impl Sessions {
     pub async fn log_out(&self, caller: Caller, target: Target) -> Result<()> {
         self.database.transaction(move |connection| end(connection, caller, target).boxed()).await
     }
+
+    /// Logs out everywhere else: ends all sessions of the caller but this one.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
+    pub async fn log_out_elsewhere(&self, caller: Caller) -> Result<()> {
+        self.database
+            .transaction(move |connection| {
+                async move {
+                    lock(connection, &caller).await?;
+                    end_others(connection, caller.user, caller.session).await
+                }
+                .boxed()
+            })
+            .await
+    }
 }
 
 async fn end(connection: &mut Transaction, caller: Caller, target: Target) -> Result<()> {
-    if !store::lock_named(connection, SystemTime::now(), &caller).await? {
-        return Err(Error::unauthenticated(Refusal::SessionEnded));
-    }
+    lock(connection, &caller).await?;
     let id = target.of(&caller).ok_or(Error::SessionNotFound)?;
     let expires_at = store::delete(connection, caller.user, id).await?.ok_or(Error::SessionNotFound)?;
     trust::revoke_sessions(connection, &[(id, expires_at)]).await
@@ -171,4 +190,12 @@ pub(crate) async fn end_everything(connection: &mut Transaction, user: UserId) -
     let epoch = store::next_epoch(connection).await?;
     trust::revoke_user(connection, user, epoch).await?;
     Ok(epoch)
+}
+
+/// Nobody but the caller can end his sessions, or change him, until the transaction ends.
+async fn lock(connection: &mut Transaction, caller: &Caller) -> Result<()> {
+    match store::lock_named(connection, caller).await? {
+        true => Ok(()),
+        false => Err(Error::unauthenticated(Refusal::SessionEnded)),
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::client::Client;
 use crate::ids::{SessionId, UserId};
 
-/// One login of one user.
-#[derive(Debug, Clone, Copy)]
+/// One login of one user. No `Debug`: whence he logged in must not reach a log.
+#[derive(Clone)]
 pub struct Session {
     /// The session's id, the claim `sid` of its tokens.
     pub id: SessionId,
@@ -13,8 +14,20 @@ pub struct Session {
     pub user: UserId,
     /// When.
     pub created_at: SystemTime,
+    /// When a token of it was last used, as far as that was written.
+    pub last_seen_at: SystemTime,
     /// When it ends by itself.
     pub expires_at: SystemTime,
+    /// From where.
+    pub client: Client,
+}
+
+/// The sessions of a page of a list.
+pub struct Listed {
+    /// The sessions.
+    pub sessions: Vec<Session>,
+    /// After which the next page begins; none if this one is the last.
+    pub next: Option<SessionId>,
 }
 
 /// A session that has just begun.

@@ -1,14 +1,15 @@
 //! The table `sessions`, and what a login reads and writes of `users`.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use diesel::dsl::exists;
+use diesel::dsl::{IntervalDsl as _, exists, now};
 use diesel::prelude::*;
+use diesel::sql_types::Timestamptz;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use portcullis_proto::access_token::LEEWAY;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::client::Client;
 use super::model::{Caller, Session};
 use crate::credentials::StoredPassword;
 use crate::ids::SessionId;
@@ -37,6 +38,31 @@ struct CredentialRow {
     is_active: bool,
 }
 
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sessions, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: Uuid,
+    user_id: Uuid,
+    created_at: OffsetDateTime,
+    expires_at: OffsetDateTime,
+    last_seen_at: OffsetDateTime,
+    user_agent: Option<String>,
+    address_prefix: Option<String>,
+}
+
+impl From<Row> for Session {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            user: row.user_id.into(),
+            created_at: row.created_at.into(),
+            last_seen_at: row.last_seen_at.into(),
+            expires_at: row.expires_at.into(),
+            client: Client { user_agent: row.user_agent, address_prefix: row.address_prefix },
+        }
+    }
+}
+
 pub(super) async fn find_credential(
     mut connection: &AsyncPgConnection,
     email_canonical: &str,
@@ -57,24 +83,24 @@ pub(super) async fn find_credential(
     }))
 }
 
-/// Whether the user is still as he was when the login read his credential. Until the transaction ends, nobody can
-/// change him; a change that is under way is waited for, and seen.
+/// What time it is, if the user is still as he was when the login read his credential. Until the transaction ends, nobody
+/// can change him; a change that is under way is waited for, and seen.
 pub(super) async fn lock_unchanged(
     connection: &mut AsyncPgConnection,
     credential: &Credential,
-) -> QueryResult<bool> {
-    let found: Option<Uuid> = users::table
+) -> QueryResult<Option<SystemTime>> {
+    let time: Option<OffsetDateTime> = users::table
         .filter(users::id.eq(credential.user.as_uuid()))
         .filter(users::email_canonical.eq(&credential.email_canonical))
         .filter(users::password_version.eq(credential.password_version))
         .filter(users::epoch.eq(credential.epoch))
         .filter(users::is_active)
-        .select(users::id)
+        .select(now.into_sql::<Timestamptz>())
         .for_share()
         .first(connection)
         .await
         .optional()?;
-    Ok(found.is_some())
+    Ok(time.map(Into::into))
 }
 
 pub(super) async fn insert(connection: &mut AsyncPgConnection, session: &Session) -> QueryResult<usize> {
@@ -84,20 +110,18 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, session: &Session
             sessions::user_id.eq(session.user.as_uuid()),
             sessions::created_at.eq(OffsetDateTime::from(session.created_at)),
             sessions::expires_at.eq(OffsetDateTime::from(session.expires_at)),
+            sessions::last_seen_at.eq(OffsetDateTime::from(session.last_seen_at)),
+            sessions::user_agent.eq(&session.client.user_agent),
+            sessions::address_prefix.eq(&session.client.address_prefix),
         ))
         .execute(connection)
         .await
 }
 
 /// Removes what has expired, so that the sessions of a user do not pile up.
-pub(super) async fn delete_expired(
-    connection: &mut AsyncPgConnection,
-    now: SystemTime,
-    user: UserId,
-) -> QueryResult<usize> {
-    let expired = sessions::table
-        .filter(sessions::user_id.eq(user.as_uuid()))
-        .filter(sessions::expires_at.le(OffsetDateTime::from(now - LEEWAY)));
+pub(super) async fn delete_expired(connection: &mut AsyncPgConnection, user: UserId) -> QueryResult<usize> {
+    let expired =
+        sessions::table.filter(sessions::user_id.eq(user.as_uuid())).filter(sessions::expires_at.le(now));
     diesel::delete(expired).execute(connection).await
 }
 
@@ -118,37 +142,26 @@ pub(super) async fn delete(
 /// name its user.
 pub(super) async fn find(
     mut connection: &AsyncPgConnection,
-    now: SystemTime,
     caller: &Caller,
     id: Option<SessionId>,
 ) -> QueryResult<Vec<Session>> {
     let ids: Vec<_> = [Some(caller.session), id].into_iter().flatten().map(SessionId::as_uuid).collect();
-    let rows: Vec<(Uuid, OffsetDateTime, OffsetDateTime)> = sessions::table
+    let rows: Vec<Row> = sessions::table
         .inner_join(users::table)
         .filter(sessions::id.eq_any(ids))
         .filter(sessions::user_id.eq(caller.user.as_uuid()))
-        .filter(sessions::expires_at.gt(OffsetDateTime::from(now - LEEWAY)))
+        .filter(sessions::expires_at.gt(now))
         .filter(users::is_active)
         .filter(users::epoch.le(caller.epoch))
-        .select((sessions::id, sessions::created_at, sessions::expires_at))
+        .select(Row::as_select())
         .load(&mut connection)
         .await?;
-    let session = |(id, created_at, expires_at): (Uuid, OffsetDateTime, OffsetDateTime)| Session {
-        id: id.into(),
-        user: caller.user,
-        created_at: created_at.into(),
-        expires_at: expires_at.into(),
-    };
-    Ok(rows.into_iter().map(session).collect())
+    Ok(rows.into_iter().map(Session::from).collect())
 }
 
 /// Whether the caller's token names its user. If so, nobody can change him or end his sessions until the transaction
 /// ends. The session is looked at after the lock is held, so that what ended it while it was waited for is seen.
-pub(super) async fn lock_named(
-    connection: &mut AsyncPgConnection,
-    now: SystemTime,
-    caller: &Caller,
-) -> QueryResult<bool> {
+pub(super) async fn lock_named(connection: &mut AsyncPgConnection, caller: &Caller) -> QueryResult<bool> {
     let user: Option<Uuid> = users::table
         .filter(users::id.eq(caller.user.as_uuid()))
         .filter(users::is_active)
@@ -158,28 +171,64 @@ pub(super) async fn lock_named(
         .first(connection)
         .await
         .optional()?;
-    Ok(user.is_some() && is_live(connection, now, caller).await?)
+    Ok(user.is_some() && is_live(connection, caller).await?)
 }
 
 /// Whether the session that the caller's token belongs to goes on.
-pub(crate) async fn is_live(
-    connection: &mut AsyncPgConnection,
-    now: SystemTime,
-    caller: &Caller,
-) -> QueryResult<bool> {
-    diesel::select(exists(live_session(now, caller))).get_result(connection).await
+pub(crate) async fn is_live(connection: &mut AsyncPgConnection, caller: &Caller) -> QueryResult<bool> {
+    diesel::select(exists(live_session(caller))).get_result(connection).await
 }
 
 /// The session that the caller's token belongs to, unless it has ended.
 #[diesel::dsl::auto_type]
-pub(crate) fn live_session<'a>(now: SystemTime, caller: &'a Caller) -> _ {
+pub(crate) fn live_session<'a>(caller: &'a Caller) -> _ {
     let id: Uuid = caller.session.as_uuid();
     let user: Uuid = caller.user.as_uuid();
-    let oldest: OffsetDateTime = OffsetDateTime::from(now - LEEWAY);
     sessions::table
         .filter(sessions::id.eq(id))
         .filter(sessions::user_id.eq(user))
-        .filter(sessions::expires_at.gt(oldest))
+        .filter(sessions::expires_at.gt(now))
+}
+
+/// At most `limit` sessions of a user that have not ended, newest first, after the one with the id `after`.
+pub(crate) async fn list(
+    connection: &mut AsyncPgConnection,
+    user: UserId,
+    after: Option<SessionId>,
+    limit: usize,
+) -> QueryResult<Vec<Session>> {
+    let rows: Vec<Row> = sessions::table
+        .filter(sessions::user_id.eq(user.as_uuid()))
+        .filter(sessions::expires_at.gt(now))
+        .filter(sessions::id.lt(after.map_or(Uuid::max(), SessionId::as_uuid)))
+        .order(sessions::id.desc())
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select(Row::as_select())
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(Session::from).collect())
+}
+
+/// Notes that sessions were used now, but for those of which that was noted less than `pause` ago, and for those whose
+/// rows somebody holds: it never waits for a lock.
+pub(super) async fn note_seen(
+    connection: &mut AsyncPgConnection,
+    seen: &[SessionId],
+    pause: Duration,
+) -> QueryResult<usize> {
+    let pause = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
+    let ids: Vec<Uuid> = seen.iter().map(|session| session.as_uuid()).collect();
+    let used = diesel::alias!(sessions as used);
+    let due = used
+        .filter(used.field(sessions::id).eq_any(ids))
+        .filter(used.field(sessions::last_seen_at).lt(now.into_sql::<Timestamptz>() - pause.seconds()))
+        .select(used.field(sessions::id))
+        .for_no_key_update()
+        .skip_locked();
+    diesel::update(sessions::table.filter(sessions::id.eq_any(due)))
+        .set(sessions::last_seen_at.eq(now))
+        .execute(connection)
+        .await
 }
 
 /// Ends the sessions of a user, but for `kept`; which these were, and when the last token of each expires.

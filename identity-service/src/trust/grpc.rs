@@ -17,6 +17,7 @@ use super::follower::Follower;
 use super::model::{KeyState, Position, PublicKey, Revocation, Revoked};
 use super::{Feed, Trust};
 use crate::error::{Error, Result, Violation};
+use crate::sessions::last_seen::LastSeen;
 use crate::sessions::model::Caller;
 
 /// How many revocations one message has at the most: some 70 KiB.
@@ -179,16 +180,34 @@ fn to_revocation(revocation: &Revocation) -> v1::Revocation {
     v1::Revocation { tokens: Some(tokens), remaining: revocation.remaining.try_into().ok() }
 }
 
-/// Who calls, by the access token in the `authorization` metadata.
-///
-/// # Errors
-/// [`Error::Unauthenticated`]: no token, two, or one that is not believed.
-pub fn caller<T>(trust: &Trust, request: &Request<T>) -> Result<Caller> {
-    let values = request.metadata().get_all("authorization").iter().map(MetadataValue::as_encoded_bytes);
-    let token = bearer::token(values).map_err(Error::unauthenticated)?;
-    let token =
-        token.ok_or_else(|| Error::unauthenticated("there is no authorization of the form Bearer TOKEN"))?;
-    trust.verify(SystemTime::now(), token)
+/// Who calls, by the access token in the `authorization` metadata: what the other services share.
+#[derive(Clone)]
+pub struct Callers {
+    trust: Arc<Trust>,
+    last_seen: LastSeen,
+}
+
+impl Callers {
+    /// Callers who are believed by these keys; when each was last seen is noted.
+    #[must_use]
+    pub fn new(trust: Arc<Trust>, last_seen: LastSeen) -> Self {
+        Self { trust, last_seen }
+    }
+
+    /// The caller of this request.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`]: no token, two, or one that is not believed.
+    pub fn of<T>(&self, request: &Request<T>) -> Result<Caller> {
+        let values = request.metadata().get_all("authorization").iter().map(MetadataValue::as_encoded_bytes);
+        let token = bearer::token(values).map_err(Error::unauthenticated)?;
+        let token = token
+            .ok_or_else(|| Error::unauthenticated("there is no authorization of the form Bearer TOKEN"))?;
+        let now = SystemTime::now();
+        let caller = self.trust.verify(now, token)?;
+        self.last_seen.note(now, caller.session);
+        Ok(caller)
+    }
 }
 
 fn to_keys(trust: &Trust) -> v1::GetKeysResponse {

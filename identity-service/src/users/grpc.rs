@@ -1,6 +1,5 @@
 //! `UsersService`: parse, call, render.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use portcullis_proto::email::Email;
@@ -9,24 +8,22 @@ use portcullis_proto::v1;
 use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServer};
 use tonic::{Request, Response, Status};
 
-use super::model::{Changes, Listed, Page, Target, User};
+use super::model::{Changes, Listed, Target, User};
 use super::{Registration, Users};
 use crate::credentials::Password;
 use crate::error::{Error, Result, Violation};
 use crate::ids::{UserId, parse_uuid};
-use crate::trust::{self, Trust};
-
-const DEFAULT_PAGE_SIZE: usize = 50;
-const MAX_PAGE_SIZE: usize = 200;
+use crate::page::Page;
+use crate::trust::grpc::Callers;
 
 /// The service over these users.
-pub fn service(users: Users, trust: Arc<Trust>) -> UsersServiceServer<impl UsersService> {
-    UsersServiceServer::new(Service { users, trust })
+pub fn service(users: Users, callers: Callers) -> UsersServiceServer<impl UsersService> {
+    UsersServiceServer::new(Service { users, callers })
 }
 
 struct Service {
     users: Users,
-    trust: Arc<Trust>,
+    callers: Callers,
 }
 
 #[tonic::async_trait]
@@ -41,7 +38,7 @@ impl UsersService for Service {
     }
 
     async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::User>, Status> {
-        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let caller = self.callers.of(&request)?;
         let user = self.users.get(&caller, parse_target(&request.get_ref().id)).await?;
         Ok(Response::new(to_user(&user)))
     }
@@ -50,7 +47,7 @@ impl UsersService for Service {
         &self,
         request: Request<v1::UpdateUserRequest>,
     ) -> Result<Response<v1::User>, Status> {
-        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let caller = self.callers.of(&request)?;
         let request = request.into_inner();
         let target = parse_target(&request.id);
         let user = self.users.update(caller, target, || parse_changes(target, request)).await?;
@@ -58,7 +55,7 @@ impl UsersService for Service {
     }
 
     async fn delete_user(&self, request: Request<v1::DeleteUserRequest>) -> Result<Response<()>, Status> {
-        let caller = trust::grpc::caller(&self.trust, &request)?;
+        let caller = self.callers.of(&request)?;
         let id = parse_uuid(&request.get_ref().id).map(UserId::from);
         self.users.delete(caller, id).await?;
         Ok(Response::new(()))
@@ -68,8 +65,9 @@ impl UsersService for Service {
         &self,
         request: Request<v1::ListUsersRequest>,
     ) -> Result<Response<v1::ListUsersResponse>, Status> {
-        let caller = trust::grpc::caller(&self.trust, &request)?;
-        let Listed { users, next } = self.users.list(&caller, || parse_page(request.get_ref())).await?;
+        let caller = self.callers.of(&request)?;
+        let v1::ListUsersRequest { page_size, page_token } = request.get_ref();
+        let Listed { users, next } = self.users.list(&caller, || Page::parse(*page_size, page_token)).await?;
         Ok(Response::new(v1::ListUsersResponse {
             users: users.iter().map(to_user).collect(),
             next_page_token: next.map(|after| after.as_uuid().to_string()).unwrap_or_default(),
@@ -104,7 +102,8 @@ fn parse_email(email: &str) -> Result<Email, Violation> {
     Email::parse(email).map_err(|error| Violation::new("email", error.to_string()))
 }
 
-fn parse_target(id: &str) -> Target {
+/// The user whom a caller names by his id or by `me`.
+pub fn parse_target(id: &str) -> Target {
     match id {
         "me" => Target::Me,
         id => Target::Id(parse_uuid(id).map(UserId::from)),
@@ -142,32 +141,6 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
     }
     changes.password = request.password.map(Password::new).transpose().map_err(Error::PasswordRefused)?;
     Ok(changes)
-}
-
-fn parse_page(request: &v1::ListUsersRequest) -> Result<Page> {
-    let mut violations = Vec::new();
-    let size = keep(&mut violations, parse_page_size(request.page_size));
-    let after = keep(&mut violations, parse_page_token(&request.page_token));
-    let (Some(size), Some(after)) = (size, after) else { return Err(Error::InvalidRequest(violations)) };
-    Ok(Page { after, size })
-}
-
-fn parse_page_size(size: i32) -> Result<usize, Violation> {
-    match usize::try_from(size) {
-        Err(_) => Err(Violation::new("page_size", "Input should not be negative")),
-        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
-        Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
-    }
-}
-
-fn parse_page_token(token: &str) -> Result<Option<UserId>, Violation> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let after = parse_uuid(token).map(UserId::from);
-    after
-        .map(Some)
-        .ok_or_else(|| Violation::new("page_token", "Input should be the next_page_token of the page before"))
 }
 
 fn to_user(user: &User) -> v1::User {

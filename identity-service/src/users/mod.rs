@@ -4,10 +4,10 @@ mod access;
 pub mod grpc;
 pub mod model;
 pub mod operator;
+mod sessions_of;
 mod store;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 use portcullis_proto::email::Email;
@@ -16,9 +16,10 @@ use crate::credentials::{Hasher, Password, PasswordRules, Place, StoredPassword,
 use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
+use crate::page::Page;
 use crate::sessions::{self, model::Caller};
 use access::authorise;
-use model::{Changes, Ends, Listed, NewUser, Page, Registered, Target, User, UserState, same_registration};
+use model::{Changes, Ends, Listed, NewUser, Registered, Target, User, UserState, same_registration};
 
 /// Acts on users.
 #[derive(Clone)]
@@ -103,9 +104,8 @@ impl Users {
     }
 
     async fn find(&self, caller: &Caller, target: Target) -> Result<UserState> {
-        let now = SystemTime::now();
         let find =
-            |connection: PointConnection| async move { store::find(&connection, now, caller, target).await };
+            |connection: PointConnection| async move { store::find(&connection, caller, target).await };
         authorise(caller, target, self.database.point_read(find).await?)
     }
 
@@ -130,7 +130,7 @@ impl Users {
         self.database
             .transaction(move |connection| {
                 async move {
-                    let found = store::lock(connection, SystemTime::now(), &caller, target).await?;
+                    let found = store::lock(connection, &caller, target).await?;
                     let before = authorise(&caller, target, found)?;
                     let own_session = (before.user.id == caller.user).then_some(caller.session);
                     apply(connection, &before, &changes, password.as_ref(), own_session).await
@@ -174,7 +174,7 @@ impl Users {
         self.database
             .transaction(move |connection| {
                 async move {
-                    let found = store::lock(connection, SystemTime::now(), &caller, target).await?;
+                    let found = store::lock(connection, &caller, target).await?;
                     let user = authorise(&caller, target, found)?.user;
                     delete(connection, user.id).await
                 }
@@ -187,11 +187,15 @@ impl Users {
     ///
     /// # Errors
     /// Those of [`Users::get`], and those of `page`.
-    pub async fn list(&self, caller: &Caller, page: impl FnOnce() -> Result<Page> + Send) -> Result<Listed> {
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        page: impl FnOnce() -> Result<Page<UserId>> + Send,
+    ) -> Result<Listed> {
         let action = async |connection: &mut Transaction| {
             let list = async |connection: &mut Transaction| -> Result<Listed> {
                 let own = Target::Id(Some(caller.user));
-                let found = store::find(connection, SystemTime::now(), caller, own).await?;
+                let found = store::find(connection, caller, own).await?;
                 authorise(caller, own, found)?;
                 let Page { after, size } = page()?;
                 // One more than the page, to see whether there is another.

@@ -56,15 +56,6 @@ pub enum Target {
     Id(Option<UserId>),
 }
 
-/// Which users of the list are wanted.
-#[derive(Debug, Clone, Copy)]
-pub struct Page {
-    /// Those whose ids come after this one; all if there is none.
-    pub after: Option<UserId>,
-    /// At the most so many.
-    pub size: usize,
-}
-
 /// A page of the list.
 pub struct Listed {
     /// The users.

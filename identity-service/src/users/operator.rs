@@ -1,7 +1,5 @@
 //! What an operator does from the command line, on the machine of identity-service and with no caller.
 
-use std::time::SystemTime;
-
 use futures_util::FutureExt as _;
 use portcullis_proto::access_token::Refusal;
 use portcullis_proto::email::Email;
@@ -54,9 +52,7 @@ pub async fn delete(database: &Database, email: Email) -> Result<User> {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn find_refusal(database: &Database, caller: &Caller) -> Result<Option<Refusal>> {
-    let now = SystemTime::now();
-    let find =
-        async |connection: &mut Transaction| Ok(store::find(connection, now, caller, Target::Me).await?);
+    let find = async |connection: &mut Transaction| Ok(store::find(connection, caller, Target::Me).await?);
     let found = database.read(find).await?;
     Ok(identify(caller, found.caller, found.session_is_live).err())
 }

@@ -1,7 +1,5 @@
 //! The table `users`.
 
-use std::time::SystemTime;
-
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -72,13 +70,12 @@ struct ChangedRow<'a> {
 /// The caller, his session and the target, in one statement: one moment.
 pub(super) async fn find(
     mut connection: &AsyncPgConnection,
-    now: SystemTime,
     caller: &Caller,
     target: Target,
 ) -> QueryResult<Found> {
     let rows: Vec<(Row, bool)> = users::table
         .filter(users::id.eq_any(ids(caller, target)))
-        .select((Row::as_select(), diesel::dsl::exists(sessions::live_session(now, caller))))
+        .select((Row::as_select(), diesel::dsl::exists(sessions::live_session(caller))))
         .load(&mut connection)
         .await?;
     let session_is_live = rows.iter().any(|(_, live)| *live);
@@ -91,7 +88,6 @@ pub(super) async fn find(
 /// of their ids: two superusers who change each other do not wait for one another.
 pub(super) async fn lock(
     connection: &mut AsyncPgConnection,
-    now: SystemTime,
     caller: &Caller,
     target: Target,
 ) -> QueryResult<Found> {
@@ -102,7 +98,7 @@ pub(super) async fn lock(
         .for_no_key_update()
         .load(connection)
         .await?;
-    let session_is_live = sessions::is_live(connection, now, caller).await?;
+    let session_is_live = sessions::is_live(connection, caller).await?;
     let states: Vec<UserState> = rows.into_iter().map(UserState::from).collect();
     Ok(found(&states, session_is_live, caller, target))
 }
