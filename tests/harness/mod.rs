@@ -2,6 +2,7 @@
 
 mod authority;
 mod client;
+mod clock;
 mod cluster;
 mod crowd;
 mod database;
@@ -26,6 +27,7 @@ mod wire;
 
 pub use authority::Authority;
 pub use client::{Client, request};
+pub use clock::Clock;
 pub use cluster::Cluster;
 pub use crowd::{Ask, Crowd, Persona, Seen};
 pub use database::Database;
