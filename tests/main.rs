@@ -11,6 +11,7 @@ mod harness;
 mod browser;
 mod contract;
 mod flow;
+mod forward_auth;
 mod local;
 mod parity;
 mod registration;
