@@ -140,6 +140,8 @@ async fn nginx_lets_in_whom_the_gateway_knows_and_tells_the_application_who_it_i
     let answer = http.send(lie.header("x-session-id", "his").body("a body")).await;
     assert_names(&answer, &token);
     assert!(answer.body.ends_with("a body"), "{}", answer.body);
+    let encoded = http.request("POST", "/").bearer_auth(&token).header("content-encoding", "gzip");
+    assert_names(&http.send(encoded.body("not looked at")).await, &token);
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ use actix_web::{App, HttpServer, web};
 use tracing_actix_web::TracingLogger;
 
 use auth::follower::follow;
+use auth::last_seen::LastSeen;
 use auth::origin::{self, Origins};
 use auth::verifier::Verifier;
 use config::Config;
@@ -77,6 +78,7 @@ pub async fn serve(
     let watched = Arc::clone(&replicas);
     let watch = tokio::spawn(async move { watched.watch().await });
     let verifier = Arc::new(Verifier::new(Instant::now(), config.token_cache_size));
+    let last_seen = Arc::new(LastSeen::default());
     let follower = tokio::spawn(follow(Arc::clone(&verifier), Identity::connect(Arc::clone(&replicas))));
     let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
 
@@ -92,6 +94,7 @@ pub async fn serve(
             .app_data(Identity::connect(Arc::clone(&replicas)))
             .app_data(config.trusted_proxies)
             .app_data(web::Data::from(Arc::clone(&verifier)))
+            .app_data(web::Data::from(Arc::clone(&last_seen)))
             .app_data(web::Data::from(Arc::clone(&origins)))
             .configure(routes::register)
             .default_service(web::to(endpoints::fallback::answer))

@@ -45,7 +45,7 @@ variables! {
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
-    DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; one more serves single reads";
+    DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; two more serve single reads and hear of revocations";
     LOG Some("info"), "which events are logged: error, warn, info, debug, or a tracing filter";
     LOG_FORMAT Some("text"), "text or json";
 }

@@ -1,6 +1,8 @@
 //! The ids of the entities: one type each, so that none is taken for another.
 
-use uuid::Uuid;
+use std::time::SystemTime;
+
+use uuid::{NoContext, Timestamp, Uuid};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {
@@ -15,6 +17,13 @@ macro_rules! ids {
                 #[must_use]
                 pub fn new() -> Self {
                     Self(Uuid::now_v7())
+                }
+
+                /// A new id of this time.
+                #[must_use]
+                pub fn at(now: SystemTime) -> Self {
+                    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                    Self(Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos())))
                 }
 
                 /// The id as the database and the wire have it.

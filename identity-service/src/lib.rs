@@ -9,7 +9,7 @@
 //! - [`users`]: register, read, update, delete, list
 //! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
 //! - [`sessions`]: log in, log out, and when each session was last seen
-//! - [`trust`]: the signing keys, and who is believed
+//! - [`trust`]: the signing keys, who is believed, and the feed that tells verifiers which tokens have ended
 //! - [`server`]: all of it behind one port
 //! - [`commands`]: the command line
 
@@ -96,11 +96,12 @@ async fn start(config: Config) -> Result<App> {
     let trust = Arc::new(until_available(load).await?);
     let CredentialsConfig { pepper, bcrypt_cost, hash_threads, rules } = config.credentials;
     let hasher = Arc::new(Hasher::start(pepper, bcrypt_cost, hash_threads)?);
-    let users = Users::new(database.clone(), hasher.clone(), rules);
-    let sessions = Sessions::new(database.clone(), hasher, trust.clone(), config.access_token_lifetime);
-    let last_seen = LastSeen::start(database.clone());
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run());
+    let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
+    let lifetime = config.access_token_lifetime;
+    let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), lifetime);
+    let last_seen = LastSeen::start(database.clone());
     Ok(App { database, trust, feed, users, sessions, last_seen })
 }
 

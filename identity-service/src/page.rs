@@ -17,6 +17,22 @@ pub struct Page<Id> {
     pub size: usize,
 }
 
+impl<Id> Page<Id> {
+    /// How many must be looked up to see whether another page follows.
+    #[must_use]
+    pub fn enough(&self) -> usize {
+        self.size + 1
+    }
+
+    /// The page, of what was looked up, and after which id the next one begins; none if this one is the last.
+    pub fn cut<T>(&self, mut found: Vec<T>, id: impl Fn(&T) -> Id) -> (Vec<T>, Option<Id>) {
+        let more = found.len() > self.size;
+        found.truncate(self.size);
+        let next = found.last().filter(|_| more).map(id);
+        (found, next)
+    }
+}
+
 impl<Id: From<Uuid>> Page<Id> {
     /// The page that `page_size` and `page_token` ask for.
     ///

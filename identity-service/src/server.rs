@@ -48,7 +48,7 @@ pub async fn run(
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     reporter.set_service_status("", ServingStatus::NotServing).await;
     let watch = tokio::spawn(watch_database(app.database.clone(), reporter.clone()));
-    let callers = Callers::new(app.trust.clone(), app.last_seen);
+    let callers = Callers::new(app.trust.clone(), app.feed.clone(), app.last_seen);
     let (stopping, drained) = tokio::sync::oneshot::channel();
     let serve = Server::builder()
         .trace_fn(span)

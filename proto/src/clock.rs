@@ -1,37 +1,50 @@
-//! Whether a clock can be trusted to say if a token is in time.
+//! What time it is. The clock of the database is everybody's; each process reads it from afar now and then, and goes on
+//! from there by a clock that does not step.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::access_token::LEEWAY;
 
-/// How a process's clock compares with that of the database, which is everybody's.
+/// The clock of the database, as a process knows it.
 #[derive(Debug, Default)]
-pub struct Comparison {
-    is_wrong: bool,
+pub struct Clock {
+    /// When the database was asked, and what it said.
+    told: Option<(Instant, SystemTime)>,
+    /// How far this machine's own clock was from it then.
+    apart: Duration,
 }
 
-/// What a comparison has found, when it is another thing than the one before.
+/// What is to be said of this machine's own clock, when it is another thing than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The clocks are further apart than [`LEEWAY`]: by this.
+    /// It is further from that of the database than [`LEEWAY`]: by this.
     Wrong(Duration),
     /// They agree again.
     Right,
 }
 
-impl Comparison {
-    /// Whether the clock was wrong when it was last compared.
-    #[must_use]
-    pub fn is_wrong(&self) -> bool {
-        self.is_wrong
+impl Clock {
+    /// Notes what the database said when it was asked then, while this machine's own clock says `own`.
+    pub fn note(&mut self, asked: Instant, database: SystemTime, own: SystemTime) -> Option<Change> {
+        let was_wrong = self.apart > LEEWAY;
+        self.told = Some((asked, database));
+        self.apart = own.duration_since(database).unwrap_or_else(|behind| behind.duration());
+        let is_wrong = self.apart > LEEWAY;
+        (is_wrong != was_wrong).then_some(if is_wrong { Change::Wrong(self.apart) } else { Change::Right })
     }
 
-    /// Compares the clocks.
-    pub fn note(&mut self, own: SystemTime, database: SystemTime) -> Option<Change> {
-        let apart = own.duration_since(database).unwrap_or_else(|behind| behind.duration());
-        let is_wrong = apart > LEEWAY;
-        let has_changed = std::mem::replace(&mut self.is_wrong, is_wrong) != is_wrong;
-        has_changed.then_some(if is_wrong { Change::Wrong(apart) } else { Change::Right })
+    /// What time it is: at the most later than it is by as long as the answer of the database took. `None` as long as it
+    /// was not asked.
+    #[must_use]
+    pub fn at(&self, moment: Instant) -> Option<SystemTime> {
+        let (asked, database) = self.told?;
+        Some(database + moment.saturating_duration_since(asked))
+    }
+
+    /// How far this machine's own clock was from that of the database when it was last asked.
+    #[must_use]
+    pub fn apart(&self) -> Duration {
+        self.apart
     }
 }
 
@@ -39,21 +52,23 @@ impl Comparison {
 mod tests {
     use super::*;
 
+    const APART: Duration = Duration::from_secs(30);
+
     #[test]
-    fn a_change_is_told_once() {
-        let database = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let mut comparison = Comparison::default();
-        let apart = Duration::from_secs(30);
-        for (own, change, is_wrong) in [
-            (database, None, false),
-            (database + LEEWAY, None, false),
-            (database + apart, Some(Change::Wrong(apart)), true),
-            (database - apart, None, true),
-            (database - LEEWAY, Some(Change::Right), false),
-            (database - apart, Some(Change::Wrong(apart)), true),
+    fn a_wrong_clock_is_told_once_and_has_no_effect() {
+        let (asked, database) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let mut clock = Clock::default();
+        assert_eq!(clock.at(asked), None);
+        for (own, change) in [
+            (database, None),
+            (database + LEEWAY, None),
+            (database + APART, Some(Change::Wrong(APART))),
+            (database - APART, None),
+            (database - LEEWAY, Some(Change::Right)),
+            (database - APART, Some(Change::Wrong(APART))),
         ] {
-            assert_eq!(comparison.note(own, database), change);
-            assert_eq!(comparison.is_wrong(), is_wrong);
+            assert_eq!(clock.note(asked, database, own), change);
+            assert_eq!(clock.at(asked + APART), Some(database + APART));
         }
     }
 }

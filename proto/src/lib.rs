@@ -4,7 +4,7 @@
 //! - [`reason`]: the closed set of reasons for which a call fails
 //! - [`access_token`]: what an access token says, and when it is to be believed
 //! - [`bearer`]: how an access token is sent
-//! - [`clock`]: whether a clock can be trusted to say if a token is in time
+//! - [`clock`]: what time it is
 //! - [`email`]: what an e-mail address is, and when two are the same
 //! - [`new_user_id`]: which id whoever registers a user may choose
 

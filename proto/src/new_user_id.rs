@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// How far the time in the id may be from now. Who has seen an old id cannot ask about its user by registering him.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
@@ -32,10 +32,16 @@ pub fn parse(now: SystemTime, text: &str) -> Result<Uuid, NewUserIdError> {
     if apart <= TOLERANCE { Ok(id) } else { Err(NewUserIdError::Time) }
 }
 
+/// A new id of this time.
+#[must_use]
+pub fn at(now: SystemTime) -> Uuid {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::{NoContext, Timestamp};
 
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 

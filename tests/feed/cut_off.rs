@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Door, EMAIL, LAW, Said};
+use super::{Door, EMAIL, LAW, Said, until_fresh};
 use crate::harness::{
     Client, Cluster, Database, Flaw, Fleet, Link, NaiveReplica, PASSWORD, Plan, Process, further_sessions,
     request, rounds,
@@ -139,8 +139,33 @@ async fn f25_a_gateway_goes_on_with_the_next_replica_before_it_has_to_ask() {
             tokio::time::sleep(POLL).await;
         }
     }
+    // It did not have to ask for that.
+    let log = scene.fleet.gateways[0].log();
+    assert!(!log.contains("the trust feed is unknown"), "{log}");
     scene.log_out().await;
     scene.heals(&door).await;
+}
+
+/// So late that no answer proves much, and not so late that the replica is given up.
+const ALMOST_LATE: Duration = Duration::from_millis(600);
+
+#[tokio::test]
+async fn f25_what_comes_late_proves_no_more_than_it_did_when_it_was_asked_for() {
+    let scene = Scene::with_links().await;
+    let links = &scene.fleet.grpc_links[0];
+    links.iter().for_each(|link| link.delay(Duration::ZERO, ALMOST_LATE));
+    tokio::time::sleep(LAW).await;
+    // What it is told now arrives only once the links are closed for good.
+    let ended = Instant::now();
+    scene.log_out().await;
+    links.iter().for_each(|link| link.delay(Duration::ZERO, Duration::from_secs(60)));
+    let complaints = scene.complaints(&scene.door(), ended, Duration::from_secs(4)).await;
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    links.iter().for_each(|link| {
+        link.delay(Duration::ZERO, Duration::ZERO);
+        link.cut();
+    });
+    scene.heals(&scene.door()).await;
 }
 
 #[tokio::test]
@@ -182,6 +207,7 @@ async fn f25_control_a_replica_that_answers_without_a_look_is_found_out() {
     let naive = NaiveReplica::start(Flaw::AnswersUnread, &scene.fleet.database, real).await;
     let gateway = Process::gateway_to(naive.port, &[]);
     gateway.until_ready().await;
+    until_fresh(&gateway).await;
     let cut_off = Instant::now();
     let hang = cluster.hang();
     let complaints = scene.complaints(&Door::of(&gateway), cut_off, Duration::from_secs(4)).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Door, LAW, Said};
+use super::{Door, LAW, Said, until_fresh};
 use crate::harness::{Flaw, Fleet, Http, NaiveReplica, PASSWORD, Plan, Process, rounds};
 
 /// How many rounds are played at a time.
@@ -196,6 +196,7 @@ async fn f22_control_a_gateway_that_does_not_compare_epochs_is_found_out() {
     let naive = NaiveReplica::start(Flaw::IgnoresEpochs, &scene.fleet.database, real).await;
     let gateway = Process::gateway_to(naive.port, &[]);
     gateway.until_ready().await;
+    until_fresh(&gateway).await;
     for change in [Change::Deactivation, Change::PasswordBySuperuser, Change::Deletion] {
         let wrong = scene.round(change, &[Door::of(&gateway)]).await;
         assert!(!wrong.is_empty(), "nobody notices what a {change:?} has ended");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Door, EMAIL, Fate, Said, watch};
+use super::{Door, EMAIL, Fate, Said, until_fresh, watch};
 use crate::harness::{
     Client, Flaw, Fleet, NaiveReplica, PASSWORD, Plan, Process, further_sessions, repeat, request, rounds,
 };
@@ -118,6 +118,7 @@ async fn f21_control_a_gateway_that_is_not_told_is_found_out() {
             .await;
     let gateway = Process::gateway_to(naive.port, &[]);
     gateway.until_ready().await;
+    until_fresh(&gateway).await;
     let fates = scene.log_out_all(&[Door::of(&gateway)], Duration::from_secs(4)).await;
     let found = fates.iter().filter_map(Fate::complaint).count();
     assert_eq!(found, 5, "{fates:#?}");

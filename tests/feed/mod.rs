@@ -2,6 +2,7 @@
 //! the catalogue). All is decided on `GET /auth/check`, which a gateway answers from what it has been told.
 
 mod clocks;
+mod contract;
 mod cut_off;
 mod endings;
 mod logout;
@@ -57,6 +58,12 @@ impl Door {
 /// The request that asks about a token.
 fn check(token: &str) -> Arc<[u8]> {
     request("GET", "/auth/check", token, "")
+}
+
+/// Waits until a gateway judges tokens by itself.
+async fn until_fresh(gateway: &Process) {
+    let is_fresh = async || gateway.log().contains("the trust feed is fresh");
+    gateway.until("fresh", Duration::from_secs(5), is_fresh).await;
 }
 
 /// How an ended token fared at one gateway.

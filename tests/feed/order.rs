@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Door, EMAIL, Fate, LAW, watch};
+use super::{Door, EMAIL, Fate, LAW, until_fresh, watch};
 use crate::harness::{
     Database, Flaw, Fleet, NaiveReplica, PASSWORD, Plan, Process, claims, further_sessions, rounds,
 };
@@ -87,6 +87,7 @@ async fn f40_control_a_replica_that_reads_by_sequence_is_found_out() {
     let naive = NaiveReplica::start(Flaw::ReadsBySequence, &fleet.database, fleet.identities[0].port).await;
     let gateway = Process::gateway_to(naive.port, &[]);
     gateway.until_ready().await;
+    until_fresh(&gateway).await;
     let fates = play_all(&fleet, &[Door::of(&gateway)], 10).await;
     assert!(fates.iter().filter_map(Fate::complaint).count() > 0, "nobody notices: {fates:#?}");
 }

@@ -89,7 +89,7 @@ async fn after_a_crash_of_the_database_everything_is_told_again() {
     let life = async || -> String {
         fleet.database.rows("SELECT id::text FROM revocation_feeds", &[]).await[0].get(0)
     };
-    for is_crash in [true, false] {
+    for (number, is_crash) in [true, false].into_iter().enumerate() {
         let (before, told) = (life().await, ended.len());
         if is_crash {
             cluster.kill();
@@ -117,8 +117,9 @@ async fn after_a_crash_of_the_database_everything_is_told_again() {
             }
             assert_eq!(door.check(&kept).await, Said::Good);
         }
-        let said = "verifiers are told everything again";
-        let has_said = fleet.identities.iter().filter(|identity| identity.log().contains(said)).count();
-        assert_eq!(has_said, fleet.identities.len());
+        for identity in &fleet.identities {
+            let said = identity.log().matches("verifiers are told everything again").count();
+            assert_eq!(said, number + 1);
+        }
     }
 }

@@ -101,6 +101,7 @@ async fn tell(
             request = requests.message() => match request {
                 Ok(Some(WatchRequest { request: Some(watch_request::Request::Probe(probe)) })) => {
                     message.probe = probe.number;
+                    message.time = Some(std::time::SystemTime::now().into());
                 }
                 Ok(Some(_)) => continue,
                 Ok(None) | Err(_) => return,

@@ -19,8 +19,10 @@ use crate::harness::{Ask, Cluster, Database, Forge, Http, Persona, Process, Seen
 const EMAIL: &str = "king.arthur@camelot.bt";
 /// The most connections of a pool, by default.
 const POOL: i64 = 8;
-/// The most of both services: beside its pool each has one for point reads.
-const CONNECTIONS: i64 = 2 * (POOL + 1);
+/// The most of a service: beside its pool it has one for point reads, and one that hears of revocations.
+const CONNECTIONS_OF_ONE: i64 = POOL + 2;
+/// The most of both services.
+const CONNECTIONS: i64 = 2 * CONNECTIONS_OF_ONE;
 
 /// A gateway and two of identity-service before a cluster of their own, and somebody who asks.
 struct Scene {

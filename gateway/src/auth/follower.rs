@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_proto::clock::{Change, Comparison};
-use tokio::time::{interval, sleep, sleep_until, timeout};
+use portcullis_proto::clock::Change;
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::verifier::Verifier;
 use crate::identity::Identity;
@@ -34,7 +34,6 @@ pub async fn follow(verifier: Arc<Verifier>, identity: Identity) {
 /// Who listens, and to what.
 struct Follower {
     verifier: Arc<Verifier>,
-    clock: Comparison,
     /// The probes that the replica has not answered yet, and when each was sent.
     probes: VecDeque<(u64, Instant)>,
     heard_at: Instant,
@@ -44,7 +43,7 @@ struct Follower {
 impl Follower {
     fn new(verifier: Arc<Verifier>) -> Self {
         let (probes, heard_at) = (VecDeque::new(), Instant::now());
-        Self { verifier, clock: Comparison::default(), probes, heard_at, patience: PATIENCE }
+        Self { verifier, probes, heard_at, patience: PATIENCE }
     }
 
     /// Follows one replica after the other, for ever.
@@ -72,6 +71,8 @@ impl Follower {
         (self.heard_at, self.patience) = (Instant::now(), PATIENCE);
         let mut number = 0;
         let mut ticks = interval(PROBE_EVERY);
+        // After a stall one probe is as good as all that were missed.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let oldest = self.probes.front().map(|(_, sent)| *sent);
             let late = oldest.map(|sent| sent.max(self.heard_at) + self.patience);
@@ -102,23 +103,24 @@ impl Follower {
         self.verifier.trust.note(self.heard_at, &news.revocations, news.position);
         while let Some((number, sent)) = self.probes.pop_front_if(|(number, _)| Some(*number) <= news.probe) {
             if Some(number) == news.probe {
+                self.note_time(sent, news.time);
                 self.verifier.trust.prove(sent);
             }
         }
-        if let Some(time) = news.time {
-            let change = self.clock.note(SystemTime::now(), time);
-            self.verifier.trust.distrust_clock(self.clock.is_wrong());
-            match change {
-                Some(Change::Wrong(apart)) => {
-                    let seconds = apart.as_secs();
-                    tracing::warn!(
-                        seconds,
-                        "this clock and that of the database are far apart: identity-service is asked"
-                    );
-                }
-                Some(Change::Right) => tracing::info!("this clock agrees with that of the database again"),
-                None => {}
+    }
+
+    fn note_time(&self, sent: Instant, database: Option<SystemTime>) {
+        let Some(database) = database else { return };
+        match self.verifier.trust.note_time(sent, database, SystemTime::now()) {
+            Some(Change::Wrong(apart)) => {
+                let seconds = apart.as_secs();
+                tracing::warn!(
+                    seconds,
+                    "this clock and that of the database are far apart: that of the database is used"
+                );
             }
+            Some(Change::Right) => tracing::info!("this clock agrees with that of the database again"),
+            None => {}
         }
     }
 }
@@ -131,12 +133,14 @@ async fn keep_watch(verifier: Arc<Verifier>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        let is_fresh = verifier.trust.is_fresh(now);
+        let (is_fresh, revocations) = (verifier.trust.knows(now), verifier.trust.len());
         if is_fresh && !was_fresh {
-            let revocations = verifier.trust.len();
             tracing::info!(revocations, "the trust feed is fresh: ended tokens are known here");
         } else if was_fresh && !is_fresh {
-            tracing::warn!("the trust feed is unknown: identity-service is asked about each token");
+            tracing::warn!(
+                revocations,
+                "the trust feed is unknown: identity-service is asked about each token"
+            );
         }
         was_fresh = is_fresh;
         if now.duration_since(forgot_at) >= FORGET_EVERY {

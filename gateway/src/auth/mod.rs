@@ -3,6 +3,7 @@
 //! - [`verifier`]: whether an access token is to be believed
 //! - [`trust`]: which tokens have ended, as the trust feed has said
 //! - [`follower`]: who listens to the trust feed
+//! - [`last_seen`]: that a session is used which identity-service is not asked about
 //! - [`cookie`]: the cookie that holds one
 //! - [`caller`]: the user that a request's credentials name
 //! - [`origin`]: whether a browser sends a request because a page of ours wants it
@@ -10,6 +11,7 @@
 pub mod caller;
 pub mod cookie;
 pub mod follower;
+pub mod last_seen;
 pub mod origin;
 pub mod trust;
 pub mod verifier;

@@ -4,12 +4,15 @@
 //! from which replica something comes, how often, and in which order.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_proto::access_token::{Claims, Refusal};
+use portcullis_proto::clock::{Change, Clock};
 use uuid::Uuid;
+
+use crate::identity::watch::{Revocation, Tokens};
 
 /// For how long after a probe was sent its answer proves that nothing is missing. With the time that a request under way
 /// takes, it keeps an ended token from being believed for two seconds (design.md, law 3).
@@ -24,8 +27,6 @@ pub struct Trust {
     known: RwLock<Known>,
     /// Until when nothing is missing: microseconds since it began; 0 for never.
     fresh_until: AtomicU64,
-    /// Whether this machine's clock is known to be wrong: then nobody here knows whether a token is in time.
-    is_clock_wrong: AtomicBool,
 }
 
 #[derive(Default)]
@@ -38,28 +39,17 @@ struct Known {
     position: Option<String>,
     /// Until when there may be revocations for which there was no room.
     overfull_until: Option<Second>,
+    clock: Clock,
+}
+
+impl Known {
+    fn is_overfull(&self, second: Second) -> bool {
+        self.overfull_until.is_some_and(|until| second <= until)
+    }
 }
 
 /// Whole seconds since [`Trust`] began, by a clock that does not step.
 type Second = u32;
-
-/// That tokens have ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Revocation {
-    /// Which.
-    pub tokens: Tokens,
-    /// For how long one can still come that has not expired.
-    pub remaining: Duration,
-}
-
-/// Which tokens have ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tokens {
-    /// Those of this session.
-    OfSession(Uuid),
-    /// Those of this user with an epoch below this one.
-    OfUser(Uuid, i64),
-}
 
 /// Whether a token that is genuine and in time has ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,13 +71,7 @@ impl Trust {
     }
 
     fn with_capacity(now: Instant, capacity: usize) -> Self {
-        Self {
-            began: now,
-            capacity,
-            known: RwLock::default(),
-            fresh_until: AtomicU64::new(0),
-            is_clock_wrong: AtomicBool::new(false),
-        }
+        Self { began: now, capacity, known: RwLock::default(), fresh_until: AtomicU64::new(0) }
     }
 
     /// Whether a token has ended.
@@ -100,9 +84,20 @@ impl Trust {
         if known.users.get(&claims.sub).is_some_and(|(epoch, _)| claims.epoch < *epoch) {
             return Standing::Ended(Refusal::Revoked);
         }
-        let is_overfull = known.overfull_until.is_some_and(|until| self.second(now) <= until);
-        let knows = is_fresh && !is_overfull && !self.is_clock_wrong.load(Ordering::Relaxed);
-        if knows { Standing::Live } else { Standing::Unknown }
+        // The last seconds of a token, in which clocks may disagree, are the database's to judge.
+        let is_over = known.clock.at(now).is_none_or(|time| time >= expiry(claims));
+        if is_fresh && !known.is_overfull(self.second(now)) && !is_over {
+            Standing::Live
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    /// Whether tokens can be judged here.
+    #[must_use]
+    pub fn knows(&self, now: Instant) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        self.is_fresh(now) && !known.is_overfull(self.second(now))
     }
 
     /// Whether nothing older than [`FRESH`] is missing.
@@ -121,7 +116,8 @@ impl Trust {
     pub fn note(&self, now: Instant, revocations: &[Revocation], position: Option<String>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for revocation in revocations {
-            let until = self.second(now + revocation.remaining).saturating_add(1);
+            let remaining = Second::try_from(revocation.remaining.as_secs()).unwrap_or(Second::MAX);
+            let until = self.second(now).saturating_add(remaining).saturating_add(2);
             let is_full = known.sessions.len() + known.users.len() >= self.capacity;
             match revocation.tokens {
                 Tokens::OfSession(id) if !is_full || known.sessions.contains_key(&id) => {
@@ -152,9 +148,15 @@ impl Trust {
         }
     }
 
-    /// Notes whether the clock of this machine is wrong.
-    pub fn distrust_clock(&self, is_wrong: bool) {
-        self.is_clock_wrong.store(is_wrong, Ordering::Relaxed);
+    /// Notes what the clock of the database said when a probe was sent; what is to be said of our own.
+    pub fn note_time(&self, probe_sent: Instant, database: SystemTime, own: SystemTime) -> Option<Change> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clock.note(probe_sent, database, own)
+    }
+
+    /// What time it is by the clock of the database; `None` as long as nobody has said.
+    #[must_use]
+    pub fn time(&self, now: Instant) -> Option<SystemTime> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clock.at(now)
     }
 
     /// Forgets what concerns no token any more.
@@ -186,6 +188,10 @@ impl Trust {
     fn second(&self, moment: Instant) -> Second {
         Second::try_from(moment.saturating_duration_since(self.began).as_secs()).unwrap_or(Second::MAX)
     }
+}
+
+fn expiry(claims: &Claims) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(claims.exp)
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use std::time::SystemTime;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, web::Payload};
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse};
 use portcullis_proto::new_user_id;
 use uuid::Uuid;
 
 use super::private;
+use crate::auth::verifier::Verifier;
 use crate::body::invalid::{self, Item};
 use crate::body::{Body, fields, json, unquote};
 use crate::failure::Failure;
@@ -23,13 +25,15 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 /// [`Failure`]
 pub async fn register(
     identity: Identity,
+    verifier: web::Data<Verifier>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
+    let now = verifier.time();
     let body = Body::read(&request, payload).await?;
     let registration = json::object(&body).and_then(fields::registration);
-    let (id, registration) = match (idempotency_key(request.headers()), registration) {
-        (Ok(id), Ok(registration)) => (id.unwrap_or_else(Uuid::now_v7), registration),
+    let (id, registration) = match (idempotency_key(now, request.headers()), registration) {
+        (Ok(id), Ok(registration)) => (id.unwrap_or_else(|| new_user_id::at(now)), registration),
         (Err(item), Ok(_)) => return Err(Failure::Invalid(vec![item])),
         (Err(item), Err(Failure::Invalid(others))) => {
             return Err(Failure::Invalid([vec![item], others].concat()));
@@ -42,7 +46,7 @@ pub async fn register(
 
 /// The id that the client has chosen for the new user, if he has: a registration that he sends again with the same one
 /// is the same. A UUIDv7, with or without quotes (draft-ietf-httpapi-idempotency-key-header-07, section 2.1).
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<Uuid>, Item> {
+fn idempotency_key(now: SystemTime, headers: &HeaderMap) -> Result<Option<Uuid>, Item> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
     let (Some(value), None) = (values.next(), values.next()) else {
         return if headers.contains_key(IDEMPOTENCY_KEY) {
@@ -52,7 +56,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Uuid>, Item> {
         };
     };
     let text = std::str::from_utf8(unquote(value)).unwrap_or_default();
-    new_user_id::parse(SystemTime::now(), text).map(Some).map_err(|error| refused(&error.to_string()))
+    new_user_id::parse(now, text).map(Some).map_err(|error| refused(&error.to_string()))
 }
 
 fn refused(reason: &str) -> Item {

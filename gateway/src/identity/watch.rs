@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::message::to_keys;
 use super::{Identity, Keys};
-use crate::auth::trust::{Revocation, Tokens};
 
 /// How many probes may wait to be sent.
 const BACKLOG: usize = 8;
@@ -36,6 +35,24 @@ pub struct News {
     pub probe: Option<u64>,
     /// What the clock of the database said, between a probe and its answer.
     pub time: Option<SystemTime>,
+}
+
+/// That tokens have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Which.
+    pub tokens: Tokens,
+    /// For how long one can still come that has not expired.
+    pub remaining: Duration,
+}
+
+/// Which tokens have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// Those of this session.
+    OfSession(Uuid),
+    /// Those of this user with an epoch below this one.
+    OfUser(Uuid, i64),
 }
 
 /// Why a replica tells no more.

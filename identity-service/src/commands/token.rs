@@ -83,7 +83,7 @@ fn time_of(seconds: u64) -> String {
 fn hint(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Header => "; ours says {\"typ\":\"at+jwt\",\"alg\":\"EdDSA\",\"kid\":…} and nothing else",
-        Refusal::UnknownKey { .. } => "; `identity-service key list` shows those that are known",
+        Refusal::UnknownKey => "; `identity-service key list` shows those that are known",
         Refusal::Issuer => "; ISSUER says which",
         Refusal::Expired | Refusal::IssuedInFuture | Refusal::NotYet => {
             "; if that surprises, compare the clocks of the machines"

@@ -11,6 +11,7 @@ use crate::credentials::{Hasher, Password};
 use crate::database::Database;
 use crate::error::Error;
 use crate::ids::UserId;
+use crate::trust::Feed;
 use crate::users::model::{Changes, User};
 use crate::users::{Registration, Users, operator};
 
@@ -106,7 +107,7 @@ async fn create(
     let address = parse(email)?;
     let password = read_password()?;
     let hasher = Arc::new(Hasher::start(config.pepper, config.bcrypt_cost, 1)?);
-    let users = Users::new(database, hasher, config.rules);
+    let users = Users::new(database.clone(), hasher, Feed::new(database), config.rules);
     let registration =
         Registration { id: UserId::new(), email: address, password, is_superuser, is_verified };
     users.register(registration).await.map_err(|error| name(error, email))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::timeout;
 
 use super::{Database, out_of_time};
@@ -35,12 +35,14 @@ impl Listener {
     /// [`Error::DatabaseUnavailable`] when the connection has ended.
     pub async fn notified(&mut self) -> Result<()> {
         let mut notifications = std::pin::pin!(self.0.notifications_stream());
-        match notifications.next().await {
-            Some(said) => {
-                said?;
-                Ok(())
-            }
-            None => Err(Error::DatabaseUnavailable("the connection that listens has ended".into())),
+        let mut said = notifications.next().await;
+        // However often it was said meanwhile, it is said now.
+        loop {
+            said.ok_or_else(|| Error::DatabaseUnavailable("the connection that listens has ended".into()))??;
+            said = match notifications.next().now_or_never() {
+                Some(said) => said,
+                None => return Ok(()),
+            };
         }
     }
 

@@ -20,7 +20,7 @@ use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::SessionId;
 use crate::ids::UserId;
-use crate::trust::{self, Trust};
+use crate::trust::{self, Feed, Trust};
 use client::Client;
 use model::{Caller, NewSession, Session, Target};
 pub(crate) use store::{is_live, list, live_session};
@@ -31,14 +31,21 @@ pub struct Sessions {
     database: Database,
     hasher: Arc<Hasher>,
     trust: Arc<Trust>,
+    feed: Feed,
     lifetime: Duration,
 }
 
 impl Sessions {
     /// Sessions whose access tokens are good for `lifetime`.
     #[must_use]
-    pub fn new(database: Database, hasher: Arc<Hasher>, trust: Arc<Trust>, lifetime: Duration) -> Self {
-        Self { database, hasher, trust, lifetime }
+    pub fn new(
+        database: Database,
+        hasher: Arc<Hasher>,
+        trust: Arc<Trust>,
+        feed: Feed,
+        lifetime: Duration,
+    ) -> Self {
+        Self { database, hasher, trust, feed, lifetime }
     }
 
     /// Logs a user in; of the client that asks for it the session keeps what it was told.
@@ -79,7 +86,7 @@ impl Sessions {
     }
 
     async fn begin(&self, credential: store::Credential, client: Client) -> Result<Session> {
-        let lifetime = self.lifetime;
+        let (lifetime, may_forget) = (self.lifetime, self.feed.may_forget());
         self.database
             .transaction(move |connection| {
                 async move {
@@ -87,14 +94,16 @@ impl Sessions {
                     let now = store::lock_unchanged(connection, &credential).await?;
                     let now = now.ok_or(Error::BadCredentials)?;
                     let session = Session {
-                        id: SessionId::new(),
+                        id: SessionId::at(now),
                         user: credential.user,
                         created_at: now,
                         last_seen_at: now,
                         expires_at: now + lifetime,
                         client,
                     };
-                    store::delete_expired(connection, credential.user).await?;
+                    if may_forget {
+                        store::delete_expired(connection, credential.user).await?;
+                    }
                     store::insert(connection, &session).await?;
                     Ok(session)
                 }
@@ -144,7 +153,7 @@ impl Sessions {
     /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`],
     /// [`Error::OutcomeUnknown`].
     pub async fn log_out(&self, caller: Caller, target: Target) -> Result<()> {
-        self.database.transaction(move |connection| end(connection, caller, target).boxed()).await
+        self.feed.end(move |connection| end(connection, caller, target).boxed()).await
     }
 
     /// Logs out everywhere else: ends all sessions of the caller but this one.
@@ -152,8 +161,8 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
     pub async fn log_out_elsewhere(&self, caller: Caller) -> Result<()> {
-        self.database
-            .transaction(move |connection| {
+        self.feed
+            .end(move |connection| {
                 async move {
                     lock(connection, &caller).await?;
                     end_others(connection, caller.user, caller.session).await

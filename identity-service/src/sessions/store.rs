@@ -15,6 +15,11 @@ use crate::credentials::StoredPassword;
 use crate::ids::SessionId;
 use crate::ids::UserId;
 use crate::schema::{sessions, users};
+use crate::trust::model::CLOCK_STEP;
+
+/// For how long the row of a session that has expired is kept: whoever ends it is sure that verifiers are told, also of
+/// those whose clocks disagree.
+const A_WHILE: Duration = CLOCK_STEP;
 
 /// What a login must know of a user before it hashes.
 pub(super) struct Credential {
@@ -118,10 +123,13 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, session: &Session
         .await
 }
 
-/// Removes what has expired, so that the sessions of a user do not pile up.
+/// Removes what has expired a while ago, so that the sessions of a user do not pile up.
 pub(super) async fn delete_expired(connection: &mut AsyncPgConnection, user: UserId) -> QueryResult<usize> {
-    let expired =
-        sessions::table.filter(sessions::user_id.eq(user.as_uuid())).filter(sessions::expires_at.le(now));
+    let a_while_ago =
+        now.into_sql::<Timestamptz>() - i64::try_from(A_WHILE.as_secs()).unwrap_or(i64::MAX).seconds();
+    let expired = sessions::table
+        .filter(sessions::user_id.eq(user.as_uuid()))
+        .filter(sessions::expires_at.le(a_while_ago));
     diesel::delete(expired).execute(connection).await
 }
 

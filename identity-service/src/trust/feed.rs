@@ -1,24 +1,25 @@
 //! What tells verifiers that tokens have ended: one task a replica reads the table `revocations` again and again, and
 //! every follower is told what each read has found.
 //!
-//! A read begins when the database says that something has happened, and when a follower asks for one. The first only
+//! A read begins when a replica says that it has ended something, and when a follower asks for one. The first only
 //! hastens; that an answer proves something rests on the second alone. All followers share the reads, however many ask.
 
 use std::convert::Infallible;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt as _;
-use portcullis_proto::clock::{Change, Comparison};
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{interval, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::follower::Follower;
 use super::model::{Position, Revocation};
 use super::store::{self, Found};
+use super::time::Time;
 use crate::database::{Database, Listener, Transaction};
 use crate::error::{Error, Result};
 
@@ -28,6 +29,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 const RETRY: Duration = Duration::from_millis(100);
 /// How many reads a follower may be behind.
 const BACKLOG: usize = 256;
+/// How many followers there may be: the gateways of a large cluster, and some other services.
+const FOLLOWERS: usize = 256;
+/// How many revocations one read tells all followers. When there are more, they begin again, each at his own pace.
+const MOST: i64 = 20_000;
+/// How long after a read the next one begins though nobody asks: so long is an answer about the time good.
+const IDLE: Duration = Duration::from_secs(5);
 /// For how many followers at once the database is asked what they have missed.
 const BEGINNERS: usize = 2;
 /// How long a new follower waits for the task to have begun.
@@ -45,13 +52,16 @@ struct Shared {
     begun: AtomicU64,
     /// Somebody asks for another.
     asked: Notify,
+    /// Something has ended here, which the other replicas are to be told.
+    announced: Notify,
     /// Where the next read goes on from; nothing before the first.
     position: watch::Sender<Option<Position>>,
     reads: broadcast::Sender<Arc<Read>>,
     /// Whether the replica stops.
     is_closed: watch::Sender<bool>,
+    places: Arc<Semaphore>,
     beginners: Semaphore,
-    clock: Mutex<Comparison>,
+    time: Time,
 }
 
 /// What a read has found.
@@ -75,11 +85,13 @@ impl Feed {
             database,
             begun: AtomicU64::new(0),
             asked: Notify::new(),
+            announced: Notify::new(),
             position: watch::Sender::new(None),
             reads: broadcast::Sender::new(BACKLOG),
             is_closed: watch::Sender::new(false),
+            places: Arc::new(Semaphore::new(FOLLOWERS)),
             beginners: Semaphore::new(BEGINNERS),
-            clock: Mutex::default(),
+            time: Time::default(),
         }))
     }
 
@@ -106,6 +118,48 @@ impl Feed {
         begun
     }
 
+    /// Runs a transaction that may end something, and lets all verifiers know once it is over. That it commits does not
+    /// wait for that: NOTIFY inside it would let no two of them commit at once.
+    ///
+    /// # Errors
+    /// Those of [`Database::transaction`].
+    pub async fn end<T: Send + 'static>(
+        &self,
+        action: impl for<'r> FnOnce(&'r mut Transaction) -> BoxFuture<'r, Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let outcome = self.0.database.transaction(action).await;
+        self.0.announced.notify_one();
+        outcome
+    }
+
+    /// What time it is, by the clock of the database as soon as that is known.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.0.time.now()
+    }
+
+    /// Whether what has expired may be forgotten: not while the clocks are so far apart that one must be very wrong.
+    #[must_use]
+    pub fn may_forget(&self) -> bool {
+        self.0.time.may_forget()
+    }
+
+    /// Revocations as they are told: perhaps to be known for longer than the clock of the database says.
+    pub(super) fn kept(&self, mut revocations: Vec<Revocation>) -> Vec<Revocation> {
+        let slack = self.0.time.slack();
+        revocations.iter_mut().for_each(|revocation| revocation.remaining += slack);
+        revocations
+    }
+
+    /// A place for a follower, for as long as it lives.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there are too many.
+    pub fn place(&self) -> Result<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.0.places).try_acquire_owned();
+        place.map_err(|_| Error::Overloaded { retry_after: IDLE })
+    }
+
     /// Begins to follow, from a position on; from nothing without one, and when nobody knows any more what came after it.
     ///
     /// # Errors
@@ -130,7 +184,8 @@ impl Feed {
         self.0.database.read(action).await
     }
 
-    pub(super) fn closed(&self) -> watch::Receiver<bool> {
+    /// Tells when the feed is closed.
+    pub fn closed(&self) -> watch::Receiver<bool> {
         self.0.is_closed.subscribe()
     }
 
@@ -158,20 +213,26 @@ impl Feed {
                 *is_well = true;
             }
             sleep(PAUSE).await;
-            tokio::select! {
-                notified = listener.notified() => notified?,
-                () = self.0.asked.notified() => {}
+            let is_announced = tokio::select! {
+                notified = listener.notified() => notified.map(|()| false)?,
+                () = self.0.asked.notified() => false,
+                () = sleep(IDLE) => false,
+                () = self.0.announced.notified() => true,
+            };
+            if is_announced {
+                listener.run(async |connection| Ok(store::notify(connection).await?)).await?;
             }
         }
     }
 
     /// One read, of which all followers are told.
     async fn read(&self, listener: &mut Listener) -> Result<()> {
+        let asked = Instant::now();
         let number = self.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let before = self.0.position.borrow().clone();
         let find = async |connection: &mut Transaction| {
             let found = match &before {
-                Some(before) => store::find_since(connection, &before.snapshot, i64::MAX).await?,
+                Some(before) => store::find_since(connection, &before.snapshot, MOST).await?,
                 None => store::find_position(connection).await?,
             };
             if found.is_none() {
@@ -189,41 +250,45 @@ impl Feed {
         if before.is_some_and(|before| before.feed != position.feed) {
             info!("the database was started anew, or has changed: verifiers are told everything again");
         }
-        self.compare_clocks(time);
-        // Followers of another life of the server see by the position that they have to begin again.
-        let read = Read { number, revocations, position: Some(position.clone()), time };
+        self.0.time.note(asked, time);
+        // Followers of another life of the server see by the position that they have to begin again; and without one all do.
+        let is_whole = i64::try_from(revocations.len()).is_ok_and(|count| count < MOST);
+        let told = is_whole.then(|| position.clone());
+        let read = Read { number, revocations: self.kept(revocations), position: told, time };
         let _nobody_follows = self.0.reads.send(Arc::new(read));
         self.0.position.send_replace(Some(position));
         Ok(())
-    }
-
-    fn compare_clocks(&self, database: SystemTime) {
-        let mut clock = self.0.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        match clock.note(SystemTime::now(), database) {
-            Some(Change::Wrong(apart)) => {
-                let seconds = apart.as_secs();
-                warn!(
-                    seconds,
-                    "this clock and that of the database are far apart: good tokens may be refused here"
-                );
-            }
-            Some(Change::Right) => info!("this clock agrees with that of the database again"),
-            None => {}
-        }
     }
 
     async fn keep_short(&self) {
         let mut ticks = interval(REMOVAL);
         loop {
             ticks.tick().await;
-            let remove = self.0.database.transaction(|connection| {
-                async move { Ok(store::delete_forgotten(connection).await?) }.boxed()
-            });
-            match remove.await {
+            match self.remove().await {
                 Ok(count) => debug!(count, "revocations were removed that nobody need know any more"),
                 Err(error) => {
-                    debug!(cause = error.source(), "no revocations were removed; it is tried again");
+                    warn!(cause = error.source(), "revocations were not removed; it is tried again");
                 }
+            }
+        }
+    }
+
+    async fn remove(&self) -> Result<usize> {
+        let mut count = 0;
+        loop {
+            if !self.may_forget() {
+                return Ok(count);
+            }
+            let removed = self
+                .0
+                .database
+                .transaction(|connection| {
+                    async move { Ok(store::delete_forgotten(connection).await?) }.boxed()
+                })
+                .await?;
+            count += removed;
+            if removed < store::REMOVED_AT_ONCE {
+                return Ok(count);
             }
         }
     }

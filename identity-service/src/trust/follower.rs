@@ -11,8 +11,10 @@ use super::store::{self, Found};
 use crate::database::Transaction;
 use crate::error::{Error, Result};
 
-/// How many revocations are looked up at once. Who has missed more is sent a snapshot.
-const PAGE: i64 = 10_000;
+/// Who has missed as many as this is sent a snapshot.
+const MISSED: i64 = 10_000;
+/// How many of a snapshot are looked up at once.
+const PAGE: i64 = 1_000;
 
 /// Somebody who is told all revocations from a position on.
 pub struct Follower {
@@ -65,6 +67,7 @@ impl Follower {
         match std::mem::replace(&mut self.missed, Missed::Nothing) {
             Missed::Nothing => Ok(None),
             Missed::Some(Found { position, time, revocations }) => {
+                let revocations = self.feed.kept(revocations);
                 Ok(Some(Read { number: 0, revocations, position: Some(position), time }))
             }
             Missed::After { id, position, time } => {
@@ -78,7 +81,7 @@ impl Follower {
                     }
                     None => Some(position),
                 };
-                Ok(Some(Read { number: 0, revocations, position, time }))
+                Ok(Some(Read { number: 0, revocations: self.feed.kept(revocations), position, time }))
             }
         }
     }
@@ -95,19 +98,12 @@ impl Follower {
         let is_of_life = read.position.as_ref().is_some_and(|position| position.feed == self.life);
         is_of_life.then_some(read)
     }
-
-    /// The feed that he follows.
-    #[must_use]
-    pub fn feed(&self) -> &Feed {
-        &self.feed
-    }
 }
 
 async fn find_missed(connection: &mut Transaction, from: Option<Position>) -> Result<Missed> {
-    let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
     if let Some(from) = from
-        && let Some(found) = store::find_since(connection, &from.snapshot, PAGE).await?
-        && found.revocations.len() < limit
+        && let Some(found) = store::find_since(connection, &from.snapshot, MISSED).await?
+        && i64::try_from(found.revocations.len()).is_ok_and(|count| count < MISSED)
     {
         return Ok(Missed::Some(found));
     }

@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::stream::{Stream, unfold};
 use portcullis_proto::v1::trust_service_server::{TrustService, TrustServiceServer};
 use portcullis_proto::{bearer, v1};
 use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::feed::Read;
-use super::follower::Follower;
 use super::model::{KeyState, Position, PublicKey, Revocation, Revoked};
 use super::{Feed, Trust};
 use crate::error::{Error, Result, Violation};
@@ -22,6 +22,10 @@ use crate::sessions::model::Caller;
 
 /// How many revocations one message has at the most: some 70 KiB.
 const PIECE: usize = 1_000;
+/// How long a follower may send no probe: he should every 500 ms.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long a follower may take in nothing at all.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The service over these keys and this feed.
 pub fn service(trust: Arc<Trust>, feed: Feed) -> TrustServiceServer<impl TrustService> {
@@ -50,16 +54,23 @@ impl TrustService for Service {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Answers>, Status> {
+        let place = self.feed.place()?;
         let mut requests = request.into_inner();
         let from = parse_start(requests.message().await?)?;
-        let follower = self.feed.follow(from).await?;
         let (sender, receiver) = mpsc::channel(1);
         let keys = v1::WatchResponse { keys: Some(to_keys(&self.trust)), ..Default::default() };
+        let feed = self.feed.clone();
         tokio::spawn(async move {
-            if let Err(status) = tell(requests, follower, keys, &sender).await {
+            let mut closed = feed.closed();
+            let told = tokio::select! {
+                told = tell(requests, feed, from, keys, &sender) => told,
+                _ = closed.wait_for(|is_closed| *is_closed) => Ok(()),
+            };
+            if let Err(Ended::Failed(error)) = told {
                 // Nobody is there to hear it if he has gone.
-                let _ = sender.send(Err(status)).await;
+                let _ = timeout(PATIENCE, sender.send(Err(error.into()))).await;
             }
+            drop(place);
         });
         let answers =
             unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
@@ -67,29 +78,55 @@ impl TrustService for Service {
     }
 }
 
+/// Why somebody is told no more.
+enum Ended {
+    /// He has gone, or takes in nothing.
+    Gone,
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+type Sender = mpsc::Sender<Result<v1::WatchResponse, Status>>;
+
+/// Sends messages to somebody who takes them in.
+async fn send(sender: &Sender, messages: impl IntoIterator<Item = v1::WatchResponse>) -> Result<(), Ended> {
+    for message in messages {
+        match timeout(PATIENCE, sender.send(Ok(message))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Ended::Gone),
+        }
+    }
+    Ok(())
+}
+
 /// Tells a follower everything, until he or the replica goes.
 async fn tell(
     mut requests: Streaming<v1::WatchRequest>,
-    mut follower: Follower,
+    feed: Feed,
+    from: Option<Position>,
     keys: v1::WatchResponse,
-    sender: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
-) -> Result<(), Status> {
-    let mut messages = vec![keys];
+    sender: &Sender,
+) -> Result<(), Ended> {
+    send(sender, [keys]).await?;
+    let mut follower = feed.follow(from).await?;
     let mut probes = Probes::default();
     // He is not listened to meanwhile: so his probes are answered by reads that begin later still.
     while let Some(missed) = follower.catch_up().await? {
-        messages.extend(to_messages(&missed, 0));
-        for message in messages.drain(..) {
-            if sender.send(Ok(message)).await.is_err() {
-                return Ok(());
-            }
-        }
+        send(sender, to_messages(&missed, 0)).await?;
     }
+    let mut heard = Instant::now();
     loop {
         let read = tokio::select! {
+            () = sleep_until((heard + SILENCE).into()) => return Ok(()),
             request = requests.message() => match request {
                 Ok(Some(request)) => {
-                    probes.wait(parse_probe(&request)?, follower.feed().ask());
+                    heard = Instant::now();
+                    probes.wait(parse_probe(&request)?, feed.ask());
                     continue;
                 }
                 Ok(None) | Err(_) => return Ok(()),
@@ -103,11 +140,7 @@ async fn tell(
         if answered == 0 && read.revocations.is_empty() {
             continue;
         }
-        for message in to_messages(&read, answered) {
-            if sender.send(Ok(message)).await.is_err() {
-                return Ok(());
-            }
-        }
+        send(sender, to_messages(&read, answered)).await?;
     }
 }
 
@@ -184,14 +217,21 @@ fn to_revocation(revocation: &Revocation) -> v1::Revocation {
 #[derive(Clone)]
 pub struct Callers {
     trust: Arc<Trust>,
+    feed: Feed,
     last_seen: LastSeen,
 }
 
 impl Callers {
     /// Callers who are believed by these keys; when each was last seen is noted.
     #[must_use]
-    pub fn new(trust: Arc<Trust>, last_seen: LastSeen) -> Self {
-        Self { trust, last_seen }
+    pub fn new(trust: Arc<Trust>, feed: Feed, last_seen: LastSeen) -> Self {
+        Self { trust, feed, last_seen }
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.feed.now()
     }
 
     /// The caller of this request.
@@ -203,7 +243,7 @@ impl Callers {
         let token = bearer::token(values).map_err(Error::unauthenticated)?;
         let token = token
             .ok_or_else(|| Error::unauthenticated("there is no authorization of the form Bearer TOKEN"))?;
-        let now = SystemTime::now();
+        let now = self.now();
         let caller = self.trust.verify(now, token)?;
         self.last_seen.note(now, caller.session);
         Ok(caller)

@@ -6,6 +6,7 @@ pub mod grpc;
 pub mod model;
 mod seal;
 mod store;
+mod time;
 
 use std::time::SystemTime;
 
@@ -123,6 +124,15 @@ pub async fn explain(database: &Database, issuer: &str, now: SystemTime, token: 
 /// [`Error::DatabaseUnavailable`].
 pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
     database.read(async |connection| store::list(connection).await).await
+}
+
+/// Lets all verifiers know that something has ended, for a process that runs no [`Feed`]. If that fails they know it a
+/// little later.
+pub async fn announce(database: &Database) {
+    let announced = database.read(async |connection| Ok(store::notify(connection).await?)).await;
+    if let Err(error) = announced {
+        tracing::debug!(%error, "verifiers were not told at once");
+    }
 }
 
 /// Says to all verifiers, once the transaction commits, that sessions have ended. With each goes when its last token

@@ -11,7 +11,7 @@ use crate::ids::{SessionId, UserId};
 
 /// For how long a revocation is kept after the last token that it concerns has expired: a clock that steps back by less
 /// brings no ended token back.
-const CLOCK_STEP: Duration = Duration::from_secs(10 * 60);
+pub const CLOCK_STEP: Duration = Duration::from_secs(10 * 60);
 
 /// The life of a signing key, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

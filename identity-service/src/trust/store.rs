@@ -14,10 +14,12 @@ use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
 use crate::schema::{revocation_feeds, revocations, signing_keys};
 
-/// The channel on which a commit of revocations is told. That may be lost, and then costs time and nothing else.
+/// The channel on which it is told that something has ended. That may be lost, and then costs time and nothing else.
 pub(super) const CHANNEL: &str = "revocations";
 /// How many rows are written in one statement, which has at most 65,535 parameters.
 const ROWS: usize = 10_000;
+/// How many rows are removed in one transaction.
+pub(super) const REMOVED_AT_ONCE: usize = 5_000;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = signing_keys, check_for_backend(diesel::pg::Pg))]
@@ -82,7 +84,7 @@ pub(super) async fn insert_sessions(
             .collect();
         diesel::insert_into(revocations::table).values(rows).execute(connection).await?;
     }
-    notify(connection).await
+    Ok(())
 }
 
 /// Writes that all tokens of a user with a lower epoch have ended.
@@ -101,22 +103,21 @@ pub(super) async fn insert_user(
         ))
         .execute(connection)
         .await?;
-    notify(connection).await
+    Ok(())
 }
 
-/// Wakes those who listen, once the transaction has committed.
-async fn notify(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+/// Wakes all replicas. Not within a transaction that writes: until it has committed, no other could that does the same.
+pub(super) async fn notify(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     diesel::sql_query(format!("NOTIFY {CHANNEL}")).execute(connection).await?;
     Ok(())
 }
 
-/// Removes what nobody need know any more, by the clock of the database: that of a replica may be wrong. No more at once
-/// than a statement has time for.
+/// Removes some of what nobody need know any more, [`REMOVED_AT_ONCE`] at the most.
 pub(super) async fn delete_forgotten(connection: &mut AsyncPgConnection) -> QueryResult<usize> {
     let forgotten = revocations::table
         .filter(revocations::expires_at.lt(diesel::dsl::now))
         .select(revocations::id)
-        .limit(100_000)
+        .limit(REMOVED_AT_ONCE as i64)
         .for_update()
         .skip_locked();
     let forgotten: Vec<i64> = forgotten.load(connection).await?;
@@ -160,19 +161,22 @@ struct FoundRow {
 }
 
 /// Where a reader is: the life of the server, and what of it this statement sees.
-const HERE: &str = "SELECT id || '@' || extract(epoch FROM pg_postmaster_start_time()) AS feed, \
+const HERE: &str = "id || '@' || extract(epoch FROM pg_postmaster_start_time()) AS feed, \
      pg_current_snapshot()::text AS snapshot, now() AS time";
+/// Nothing, on a server that takes no writes any more: what it shows may be of long ago.
+const OF_PRIMARY: &str = "revocation_feeds WHERE NOT current_setting('transaction_read_only')::boolean";
 /// A revocation, of which somebody may have to know for so many seconds.
 const REVOCATION: &str =
     "session_id, user_id, epoch, ceil(extract(epoch FROM expires_at - now()))::bigint AS remaining";
 
 /// The present position, and no revocations; `None` when the present life of the server has no name.
 ///
-/// This and the reads below fail on a standby, whose answers would be late: it shows no unlogged table.
+/// This and [`find_since`] fail on a standby, which shows no unlogged table.
 pub(super) async fn find_position(connection: &mut AsyncPgConnection) -> QueryResult<Option<Found>> {
     let nothing =
         "NULL::uuid AS session_id, NULL::uuid AS user_id, NULL::bigint AS epoch, NULL::bigint AS remaining";
-    let rows = diesel::sql_query(format!("{HERE}, {nothing} FROM revocation_feeds")).load(connection).await?;
+    let rows =
+        diesel::sql_query(format!("SELECT {HERE}, {nothing} FROM {OF_PRIMARY}")).load(connection).await?;
     Ok(to_found(rows))
 }
 
@@ -183,11 +187,13 @@ pub(super) async fn find_since(
     snapshot: &str,
     limit: i64,
 ) -> QueryResult<Option<Found>> {
-    let unseen =
-        "xact >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xact, $1::pg_snapshot)";
+    // What was begun since, or was under way then: there is an index for either, however long something has been under way.
+    // Numbers of another server, in rows that were restored from a backup, are of neither kind.
+    let unseen = "(xact >= pg_snapshot_xmax($1::pg_snapshot) AND xact < pg_snapshot_xmax(pg_current_snapshot()) \
+         OR xact = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot))))";
     let sql = format!(
-        "SELECT here.*, unseen.* FROM ({HERE} FROM revocation_feeds) here \
-         LEFT JOIN (SELECT {REVOCATION} FROM revocations WHERE {unseen} AND expires_at > now() LIMIT $2) unseen ON true"
+        "SELECT here.*, unseen.* FROM (SELECT {HERE} FROM {OF_PRIMARY}) here \
+         LEFT JOIN (SELECT {REVOCATION} FROM revocations WHERE {unseen} LIMIT $2) unseen ON true"
     );
     let query = diesel::sql_query(sql)
         .bind::<sql_types::Text, _>(snapshot.to_owned())
@@ -215,9 +221,7 @@ pub(super) async fn find_page(
     after: i64,
     limit: i64,
 ) -> QueryResult<(Vec<Revocation>, Option<i64>)> {
-    let sql = format!(
-        "SELECT id, {REVOCATION} FROM revocations WHERE id > $1 AND expires_at > now() ORDER BY id LIMIT $2"
-    );
+    let sql = format!("SELECT id, {REVOCATION} FROM revocations WHERE id > $1 ORDER BY id LIMIT $2");
     let query =
         diesel::sql_query(sql).bind::<sql_types::BigInt, _>(after).bind::<sql_types::BigInt, _>(limit);
     let rows: Vec<PageRow> = query.load(connection).await?;

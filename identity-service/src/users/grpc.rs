@@ -32,7 +32,7 @@ impl UsersService for Service {
         &self,
         request: Request<v1::CreateUserRequest>,
     ) -> Result<Response<v1::User>, Status> {
-        let registration = parse_registration(SystemTime::now(), request.into_inner())?;
+        let registration = parse_registration(self.callers.now(), request.into_inner())?;
         let user = self.users.register(registration).await?;
         Ok(Response::new(to_user(&user)))
     }

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
 use crate::page::Page;
 use crate::sessions::{self, model::Caller};
+use crate::trust::Feed;
 use access::authorise;
 use model::{Changes, Ends, Listed, NewUser, Registered, Target, User, UserState, same_registration};
 
@@ -26,6 +27,7 @@ use model::{Changes, Ends, Listed, NewUser, Registered, Target, User, UserState,
 pub struct Users {
     database: Database,
     hasher: Arc<Hasher>,
+    feed: Feed,
     rules: PasswordRules,
 }
 
@@ -46,8 +48,8 @@ pub struct Registration {
 impl Users {
     /// Users of a database, whose new passwords follow `rules`.
     #[must_use]
-    pub fn new(database: Database, hasher: Arc<Hasher>, rules: PasswordRules) -> Self {
-        Self { database, hasher, rules }
+    pub fn new(database: Database, hasher: Arc<Hasher>, feed: Feed, rules: PasswordRules) -> Self {
+        Self { database, hasher, feed, rules }
     }
 
     /// Registers a user. Answers after the commit, so that he can log in at once, through any replica.
@@ -127,8 +129,8 @@ impl Users {
             return Ok(before.user);
         }
         let password = self.hash_new_password(&before, &changes).await?;
-        self.database
-            .transaction(move |connection| {
+        self.feed
+            .end(move |connection| {
                 async move {
                     let found = store::lock(connection, &caller, target).await?;
                     let before = authorise(&caller, target, found)?;
@@ -171,8 +173,8 @@ impl Users {
     /// Those of [`Users::get`], [`Error::OutcomeUnknown`].
     pub async fn delete(&self, caller: Caller, id: Option<UserId>) -> Result<()> {
         let target = Target::Id(id);
-        self.database
-            .transaction(move |connection| {
+        self.feed
+            .end(move |connection| {
                 async move {
                     let found = store::lock(connection, &caller, target).await?;
                     let user = authorise(&caller, target, found)?.user;
@@ -197,12 +199,9 @@ impl Users {
                 let own = Target::Id(Some(caller.user));
                 let found = store::find(connection, caller, own).await?;
                 authorise(caller, own, found)?;
-                let Page { after, size } = page()?;
-                // One more than the page, to see whether there is another.
-                let mut users = store::list(connection, after, size + 1).await?;
-                let more = users.len() > size;
-                users.truncate(size);
-                let next = users.last().filter(|_| more).map(|user| user.id);
+                let page = page()?;
+                let found = store::list(connection, page.after, page.enough()).await?;
+                let (users, next) = page.cut(found, |user| user.id);
                 Ok(Listed { users, next })
             };
             connection.build_transaction().repeatable_read().read_only().run(list).await

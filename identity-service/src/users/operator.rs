@@ -11,13 +11,14 @@ use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::sessions::model::Caller;
+use crate::trust;
 
 /// Changes the flags of the user with this address; what it ends is what a superuser's change would.
 ///
 /// # Errors
 /// [`Error::UserNotFound`], [`Error::DatabaseUnavailable`].
 pub async fn update(database: &Database, email: Email, changes: Changes) -> Result<User> {
-    database
+    let updated = database
         .transaction(move |connection| {
             async move {
                 let found = store::lock_by_email(connection, email.canonical()).await?;
@@ -26,7 +27,9 @@ pub async fn update(database: &Database, email: Email, changes: Changes) -> Resu
             }
             .boxed()
         })
-        .await
+        .await;
+    trust::announce(database).await;
+    updated
 }
 
 /// Deletes the user with this address.
@@ -34,7 +37,7 @@ pub async fn update(database: &Database, email: Email, changes: Changes) -> Resu
 /// # Errors
 /// [`Error::UserNotFound`], [`Error::DatabaseUnavailable`].
 pub async fn delete(database: &Database, email: Email) -> Result<User> {
-    database
+    let deleted = database
         .transaction(move |connection| {
             async move {
                 let found = store::lock_by_email(connection, email.canonical()).await?;
@@ -44,7 +47,9 @@ pub async fn delete(database: &Database, email: Email) -> Result<User> {
             }
             .boxed()
         })
-        .await
+        .await;
+    trust::announce(database).await;
+    deleted
 }
 
 /// Why a genuine token names nobody; nothing if it names its user.

@@ -26,12 +26,9 @@ impl Users {
             let list = async |connection: &mut Transaction| -> Result<Listed> {
                 let found = store::find(connection, caller, target).await?;
                 let owner = authorise(caller, target, found)?.user.id;
-                let Page { after, size } = page()?;
-                // One more than the page, to see whether there is another.
-                let mut sessions = sessions::list(connection, owner, after, size + 1).await?;
-                let more = sessions.len() > size;
-                sessions.truncate(size);
-                let next = sessions.last().filter(|_| more).map(|session| session.id);
+                let page = page()?;
+                let found = sessions::list(connection, owner, page.after, page.enough()).await?;
+                let (sessions, next) = page.cut(found, |session| session.id);
                 Ok(Listed { sessions, next })
             };
             connection.build_transaction().repeatable_read().read_only().run(list).await
@@ -45,8 +42,8 @@ impl Users {
     /// Those of [`Users::get`], [`crate::error::Error::OutcomeUnknown`].
     pub async fn end_sessions(&self, caller: Caller, id: Option<UserId>) -> Result<()> {
         let target = Target::Id(id);
-        self.database
-            .transaction(move |connection| {
+        self.feed
+            .end(move |connection| {
                 async move {
                     let found = store::lock(connection, &caller, target).await?;
                     let user = authorise(&caller, target, found)?;

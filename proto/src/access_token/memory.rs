@@ -184,8 +184,7 @@ mod tests {
         assert_eq!(count(), 1);
         let other = memory.verify(at(1), &token, |_| Some(public(2)));
         assert_eq!(other, Err(Refusal::Signature));
-        let unknown = Refusal::UnknownKey { kid: "1".into() };
-        assert_eq!(memory.verify(at(1), &token, |_| None), Err(unknown));
+        assert_eq!(memory.verify(at(1), &token, |_| None), Err(Refusal::UnknownKey));
         assert!(memory.verify(at(1), &token, key).is_ok());
         memory.forget(&token);
         assert_eq!(count(), 0);

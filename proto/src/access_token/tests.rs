@@ -83,7 +83,7 @@ fn j06_a_header_with_any_other_name_in_it_is_refused_before_a_key_is_looked_for(
     }
     let good = r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k"}"#;
     let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(good));
-    assert_eq!(refusal(&token), Refusal::UnknownKey { kid: "k".into() });
+    assert_eq!(refusal(&token), Refusal::UnknownKey);
 }
 
 proptest! {

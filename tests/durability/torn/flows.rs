@@ -10,15 +10,19 @@ const NEW_PASSWORD: &str = "lancelot-du-lac";
 
 const REGISTRATION: [Step; 3] =
     [Step("BEFORE INSERT", "users"), Step("AFTER INSERT", "users"), Step("INSERT AT COMMIT", "users")];
-const PASSWORD_CHANGE: [Step; 6] = [
+const PASSWORD_CHANGE: [Step; 8] = [
     Step("BEFORE DELETE", "sessions"),
     Step("AFTER DELETE", "sessions"),
     Step("DELETE AT COMMIT", "sessions"),
+    Step("BEFORE INSERT", "revocations"),
+    Step("INSERT AT COMMIT", "revocations"),
     Step("BEFORE UPDATE", "users"),
     Step("AFTER UPDATE", "users"),
     Step("UPDATE AT COMMIT", "users"),
 ];
-const DELETION: [Step; 6] = [
+const DELETION: [Step; 8] = [
+    Step("BEFORE INSERT", "revocations"),
+    Step("INSERT AT COMMIT", "revocations"),
     Step("BEFORE DELETE", "users"),
     Step("AFTER DELETE", "users"),
     Step("BEFORE DELETE", "sessions"),
@@ -176,7 +180,7 @@ async fn f05_control_a_change_done_by_halves_or_acknowledged_and_not_done_is_see
             "NEW.epoch = OLD.epoch; RETURN NEW;",
             "by halves",
         ),
-        (Flow::Deletion, Step("BEFORE DELETE", "users"), "RETURN NULL;", "was acknowledged"),
+        (Flow::Deletion, Step("BEFORE DELETE", "users"), "RETURN NULL;", "by halves"),
         (
             Flow::Registration,
             Step("AFTER INSERT", "users"),
