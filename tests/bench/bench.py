@@ -10,8 +10,9 @@ from pathlib import Path
 
 import report
 from load import Load
+from portcullis import Portcullis
 from processes import ROOT, Failed, Processes, memory_of, processor_time_of, say
-from systems import BCRYPT_COST, EMAIL, PASSWORD, Database, fill, peer_versions, start_peer, start_portcullis
+from systems import BCRYPT_COST, EMAIL, PASSWORD, READS, Database, fill, peer_versions, start_peer
 
 ROUNDS = 3
 
@@ -39,7 +40,8 @@ def parse_arguments():
         f"the machine can do: each number is the median of {ROUNDS} rounds that take turns, so that a ratio compares "
         "what ran in the same minute. It installs what it needs, and leaves nothing behind."))
     parser.add_argument("--seconds", type=positive, default=5, metavar="N", help="how long each measurement takes (5)")
-    parser.add_argument("--quick", action="store_true", help="one second each: whether it works, not how fast it is")
+    parser.add_argument("--quick", action="store_true",
+                        help="one second each: whether it works, not how fast it is")
     parser.add_argument("--connections", type=positive, default=32, metavar="N", help="clients of the reads (32)")
     parser.add_argument("--rate", type=positive, default=250, metavar="N",
                         help="requests a second at which the times of answers are measured (250)")
@@ -59,23 +61,27 @@ def positive(text):
 
 
 def measure_all(processes, arguments):
+    machine = report.machine()
     build(processes)
     say("starting Postgres, identity-service and the gateway")
     database = Database(processes, ROOT / "target/bench-postgres")
-    portcullis = start_portcullis(processes, database)
+    portcullis = Portcullis(processes, database.url)
+    systems = {"portcullis": portcullis.start_gateway()}
+    systems["portcullis"].log_in()
+    uncached = portcullis.start_gateway("gateway-without-cache", {"TOKEN_CACHE_SIZE": "0"})
+    uncached.use(systems["portcullis"].id, systems["portcullis"].token)
     fill(database)
-    systems = {"portcullis": portcullis}
     versions = report.versions(database)
     if arguments.peer:
         say("starting FastAPI Users")
         systems["peer"] = start_peer(processes, database)
         versions["FastAPI Users"], versions["uvicorn"], versions["Python"] = peer_versions(processes)
     load = Load(processes, os.cpu_count(), arguments.seconds, arguments.connections)
-    bench = Bench(load, systems, database, arguments.rate)
+    bench = Bench(load, systems, uncached, database, arguments.rate)
     for number in range(1, ROUNDS + 1):
         bench.round(f"round {number} of {ROUNDS}")
     return {
-        "machine": report.machine(),
+        "machine": machine,
         "versions": versions,
         "seconds": arguments.seconds,
         "connections": arguments.connections,
@@ -95,8 +101,8 @@ def build(processes):
 class Bench:
     """One round after the other of all that is measured."""
 
-    def __init__(self, load, systems, database, rate):
-        self.load, self.systems, self.database, self.rate = load, systems, database, rate
+    def __init__(self, load, systems, uncached, database, rate):
+        self.load, self.systems, self.uncached, self.database, self.rate = load, systems, uncached, database, rate
         self.rounds = []
         portcullis = systems["portcullis"]
         payload = portcullis.token.split(".")[1]
@@ -137,10 +143,10 @@ class Bench:
         self.read("health_live", self.systems["portcullis"], "/health/live", "")
         say(f"{name}: pgbench")
         rates["pgbench"] = load.selects(self.database, self.select, self.select_variables)
-        for system_name, system in self.systems.items():
-            for credential, header in (("bearer", system.bearer), ("cookie", system.cookie)):
-                say(f"{name}: {system_name}, GET /users/me, {credential}")
-                self.read(f"{system_name}_{credential}", system, "/users/me", header)
+        for system_name, system in {**self.systems, "uncached": self.uncached}.items():
+            for kind, path, credential in READS[system_name]:
+                say(f"{name}: {system_name}, GET {path}, {credential}")
+                self.read(f"{system_name}_{kind}", system, path, getattr(system, credential))
         for system_name, system in self.systems.items():
             say(f"{name}: {system_name}, GET /users/me, {self.rate} a second")
             url = f"{system.url}/users/me"

@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import median
 
 from processes import ROOT
+from systems import READS
 
-NAMES = {"portcullis": "Portcullis", "peer": "FastAPI Users"}
+NAMES = {"portcullis": "Portcullis", "uncached": "Portcullis without the token cache", "peer": "FastAPI Users"}
 
 
 def output_of(*command):
@@ -30,7 +31,8 @@ def machine():
         model, memory = output_of("sysctl", "-n", "machdep.cpu.brand_string"), output_of("sysctl", "-n", "hw.memsize")
     else:
         found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        model, memory = found[1] if found else platform.machine(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        model = found[1] if found else platform.machine()
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cores": os.cpu_count(),
         "processor": re.sub(r"\s+", " ", model),
@@ -44,11 +46,13 @@ def markdown(result):
     machine, settings = result["machine"], result
     named = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     head = (
-        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}; {named}; "
-        f"the load generator and Postgres on the same cores. Each number is the median of {len(result['rounds'])} rounds "
-        f"of {settings['seconds']} s that take turns, in brackets the lowest and the highest."
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}; {named};"
+        " the load generator and Postgres on the same cores. In the first four tables each number is the median of "
+        f"{len(result['rounds'])} rounds of {settings['seconds']} s that take turns, in brackets the lowest and the "
+        "highest."
     )
-    return "\n\n".join([head, reads(result), logins(result), latencies(result), memory(result)])
+    tables = (reads, logins, latencies, memory)
+    return "\n\n".join([head, *(table_of(result) for table_of in tables)])
 
 
 def table(head, rows):
@@ -76,8 +80,9 @@ def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def systems(result):
-    return [name for name in NAMES if f"{name}_bearer" in result["rounds"][0]["rates"]]
+def systems(result, kind="logins"):
+    """Those of which this was measured."""
+    return [name for name in NAMES if f"{name}_{kind}" in result["rounds"][0]["rates"]]
 
 
 def reads(result):
@@ -86,12 +91,14 @@ def reads(result):
          processor(result, "health_live")],
         ["the same select by `pgbench -M prepared`", rate(result, "pgbench"), "", "1", ""],
     ]
-    for system in systems(result):
-        for credential in ("bearer", "cookie"):
-            name = f"{system}_{credential}"
+    for system in systems(result, "bearer"):
+        for kind, path, credential in READS[system]:
+            name = f"{system}_{kind}"
             rows.append([
-                f"{NAMES[system]}, `GET /users/me`, {credential}", rate(result, name),
-                ratio(result, name, "health_live"), ratio(result, name, "pgbench"), processor(result, name),
+                f"{NAMES[system]}, `GET {path}`, {credential}", rate(result, name),
+                ratio(result, name, "health_live"),
+                # Only this one needs the select.
+                ratio(result, name, "pgbench") if path == "/users/me" else "", processor(result, name),
             ])
     return table([f"reads, {result['connections']} connections", "a second", "of `/health/live`", "of `pgbench`",
                   "µs of a core for one"], rows)
