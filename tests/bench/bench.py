@@ -1,6 +1,7 @@
 """Measures Portcullis against what the machine, the HTTP library and Postgres can do. tests/bench/run prepares it."""
 import argparse
 import base64
+import http.client
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import feed
 import report
 from load import Load
 from portcullis import Portcullis
@@ -15,6 +17,7 @@ from processes import ROOT, Failed, Processes, memory_of, processor_time_of, say
 from systems import BCRYPT_COST, EMAIL, PASSWORD, READS, Database, fill, peer_versions, start_peer
 
 ROUNDS = 3
+LOGOUTS = 1000
 
 
 def main():
@@ -24,7 +27,7 @@ def main():
     try:
         with tempfile.TemporaryDirectory(prefix="portcullis-bench.") as logs, Processes(Path(logs)) as processes:
             result = measure_all(processes, arguments)
-    except (Failed, OSError) as error:
+    except (Failed, OSError, http.client.HTTPException) as error:
         print(f"tests/bench/run: {error}", file=sys.stderr)
         return 1
     if output:
@@ -38,18 +41,20 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog="tests/bench/run", allow_abbrev=False, description=(
         "Builds the release binaries, starts them on a private Postgres, and prints what they do a second beside what "
         f"the machine can do: each number is the median of {ROUNDS} rounds that take turns, so that a ratio compares "
-        "what ran in the same minute. It installs what it needs, and leaves nothing behind."))
+        f"what ran in the same minute. Then how soon gateways refuse a token after a logout, of {LOGOUTS:,} in peace "
+        "and as many under a flood of logins. It installs what it needs, and leaves nothing behind."))
     parser.add_argument("--seconds", type=positive, default=5, metavar="N", help="how long each measurement takes (5)")
     parser.add_argument("--quick", action="store_true",
-                        help="one second each: whether it works, not how fast it is")
+                        help="one second each, and few logouts: whether it works, not how fast it is")
     parser.add_argument("--connections", type=positive, default=32, metavar="N", help="clients of the reads (32)")
     parser.add_argument("--rate", type=positive, default=250, metavar="N",
                         help="requests a second at which the times of answers are measured (250)")
     parser.add_argument("--peer", action="store_true", help="measure FastAPI Users 15.0.5 as well, side by side")
     parser.add_argument("--json", metavar="FILE", help="write every single measurement to a file")
     arguments = parser.parse_args()
+    arguments.logouts = LOGOUTS
     if arguments.quick:
-        arguments.seconds = 1
+        arguments.seconds, arguments.logouts = 1, 50
     return arguments
 
 
@@ -80,6 +85,7 @@ def measure_all(processes, arguments):
     bench = Bench(load, systems, uncached, database, arguments.rate)
     for number in range(1, ROUNDS + 1):
         bench.round(f"round {number} of {ROUNDS}")
+    logouts = feed.measure(processes, database, load, arguments.logouts)
     return {
         "machine": machine,
         "versions": versions,
@@ -89,6 +95,7 @@ def measure_all(processes, arguments):
         "bcrypt_cost": BCRYPT_COST,
         "memory_at_rest": bench.memory_at_rest,
         "rounds": bench.rounds,
+        "logouts": logouts,
     }
 
 

@@ -59,6 +59,12 @@ class Processes:
         self.running.append(process)
         return process
 
+    def end(self, process, first=signal.SIGTERM):
+        """Ends a service, and returns what it has printed."""
+        stop(process, first)
+        self.running.remove(process)
+        return (self.logs / f"{process.name}.log").read_text(errors="replace")
+
     def run(self, command, variables=None, stdin=None, meanwhile=None):
         """Runs a tool to its end, and returns what it prints. `meanwhile` is done when it has begun."""
         command = [str(part) for part in command]
@@ -85,8 +91,8 @@ class Processes:
             time.sleep(0.1)
 
 
-def stop(process):
-    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+def stop(process, first=signal.SIGTERM):
+    for number, seconds in ((first, 15), (signal.SIGKILL, 15)):
         try:
             os.killpg(process.pid, number)
             process.wait(seconds)

@@ -3,6 +3,7 @@ import os
 import platform
 import re
 import subprocess
+from math import ceil
 from pathlib import Path
 from statistics import median
 
@@ -51,7 +52,7 @@ def markdown(result):
         f"{len(result['rounds'])} rounds of {settings['seconds']} s that take turns, in brackets the lowest and the "
         "highest."
     )
-    tables = (reads, logins, latencies, memory)
+    tables = (reads, logins, latencies, memory, logouts)
     return "\n\n".join([head, *(table_of(result) for table_of in tables)])
 
 
@@ -137,3 +138,22 @@ def memory(result):
                        for place, memory in one["memory"].items() if place.startswith(work))
         rows.append([process, *(f"{size / 2**20:.0f}" for size in (at_rest, most("reads"), most("logins")))])
     return table(["memory, MiB", "at rest", "during reads", "during logins"], rows)
+
+
+def logouts(result):
+    """From the answer to the last of the first refusals."""
+    found, rows = result["logouts"], []
+    load = found["flood"]["load"]
+    flood = (f"while {load['clients']} clients try to log in {number(load['tried'])} times a second, "
+             f"{number(load['done'])} with success")
+    for name, caption in (("calm", "while nothing else is done"), ("flood", flood)):
+        figures = sorted(1000 * max(one) for one in found[name]["refused_after"])
+        rows.append([caption, f"{len(figures):,}",
+                     *(f"{of_sorted(figures, part):.1f}" for part in (0.5, 0.99, 1))])
+    return table([f"from the answer of a logout until the last of {found['gateways']} gateways refuses the token",
+                  "logouts", "half, ms", "99 %, ms", "worst, ms"], rows)
+
+
+def of_sorted(values, part):
+    """The least that so large a part of the values does not exceed."""
+    return values[max(0, ceil(part * len(values)) - 1)]
