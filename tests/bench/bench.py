@@ -11,6 +11,7 @@ from pathlib import Path
 
 import feed
 import report
+import revocations
 from load import Load
 from portcullis import Portcullis
 from processes import ROOT, Failed, Processes, memory_of, processor_time_of, say
@@ -18,6 +19,8 @@ from systems import BCRYPT_COST, EMAIL, PASSWORD, READS, Database, fill, peer_ve
 
 ROUNDS = 3
 LOGOUTS = 1000
+# Of a gateway, with each number of revocations.
+STARTS = 5
 
 
 def main():
@@ -42,7 +45,8 @@ def parse_arguments():
         "Builds the release binaries, starts them on a private Postgres, and prints what they do a second beside what "
         f"the machine can do: each number is the median of {ROUNDS} rounds that take turns, so that a ratio compares "
         f"what ran in the same minute. Then how soon gateways refuse a token after a logout, of {LOGOUTS:,} in peace "
-        "and as many under a flood of logins. It installs what it needs, and leaves nothing behind."))
+        "and as many under a flood of logins; and what a gateway needs to remember what has ended. It installs what "
+        "it needs, and leaves nothing behind."))
     parser.add_argument("--seconds", type=positive, default=5, metavar="N", help="how long each measurement takes (5)")
     parser.add_argument("--quick", action="store_true",
                         help="one second each, and few logouts: whether it works, not how fast it is")
@@ -52,9 +56,9 @@ def parse_arguments():
     parser.add_argument("--peer", action="store_true", help="measure FastAPI Users 15.0.5 as well, side by side")
     parser.add_argument("--json", metavar="FILE", help="write every single measurement to a file")
     arguments = parser.parse_args()
-    arguments.logouts = LOGOUTS
+    arguments.logouts, arguments.starts = LOGOUTS, STARTS
     if arguments.quick:
-        arguments.seconds, arguments.logouts = 1, 50
+        arguments.seconds, arguments.logouts, arguments.starts = 1, 50, 1
     return arguments
 
 
@@ -86,6 +90,7 @@ def measure_all(processes, arguments):
     for number in range(1, ROUNDS + 1):
         bench.round(f"round {number} of {ROUNDS}")
     logouts = feed.measure(processes, database, load, arguments.logouts)
+    remembered = revocations.measure(processes, database, arguments.starts)
     return {
         "machine": machine,
         "versions": versions,
@@ -96,6 +101,7 @@ def measure_all(processes, arguments):
         "memory_at_rest": bench.memory_at_rest,
         "rounds": bench.rounds,
         "logouts": logouts,
+        "revocations": remembered,
     }
 
 

@@ -1,5 +1,6 @@
 """Starts processes, and leaves none behind."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,6 +116,16 @@ def memory_of(pid):
     pids = ",".join(map(str, family(pid)))
     listed = subprocess.run(["ps", "-o", "rss=", "-p", pids], check=True, capture_output=True, text=True)
     return sum(map(int, listed.stdout.split())) * 1024
+
+
+def own_memory_of(pid):
+    """What the process alone has written to memory, in bytes: without the program, of which others share more or less.
+    Where the system does not say it, all that it has in memory."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except FileNotFoundError:
+        return memory_of(pid)
+    return int(re.search(r"^Private_Dirty: +(\d+) kB$", rollup, re.MULTILINE)[1]) * 1024
 
 
 def processor_time_of(pid):

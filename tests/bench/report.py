@@ -52,7 +52,7 @@ def markdown(result):
         f"{len(result['rounds'])} rounds of {settings['seconds']} s that take turns, in brackets the lowest and the "
         "highest."
     )
-    tables = (reads, logins, latencies, memory, logouts)
+    tables = (reads, logins, latencies, memory, logouts, revocations)
     return "\n\n".join([head, *(table_of(result) for table_of in tables)])
 
 
@@ -157,3 +157,14 @@ def logouts(result):
 def of_sorted(values, part):
     """The least that so large a part of the values does not exceed."""
     return values[max(0, ceil(part * len(values)) - 1)]
+
+
+def revocations(result):
+    """Medians of the starts."""
+    rows, without = [], median(result["revocations"][0]["memory"])
+    for one in result["revocations"]:
+        count, memory = one["count"], median(one["memory"])
+        each = f"{(memory - without) / count:.0f}" if count else ""
+        rows.append([f"{count:,}", f"{1000 * median(one['ready_after']):.0f}", f"{memory / 2**20:.1f}", each])
+    return table(["live revocations, when a gateway starts", "ready after, ms", "its own memory, MiB",
+                  "bytes for one"], rows)
