@@ -33,14 +33,15 @@ class Feed:
     """The gateways, of which the first is told of the logouts."""
 
     def __init__(self, ports, load, count):
-        self.gateways = [Gateway(port) for port in ports]
-        self.port, self.load, self.count = ports[0], load, count
+        self.ports, self.load, self.count = ports, load, count
 
     def logouts(self, name, meanwhile):
         """After how many seconds each gateway refused each token, and what the load that was on meanwhile says."""
         say(f"{self.count} logins")
-        tokens = self.load.tokens(self.port, EMAIL, PASSWORD, self.count)
+        tokens = self.load.tokens(self.ports[0], EMAIL, PASSWORD, self.count)
         say(f"{self.count} logouts {name}")
+        # Only now: those of before would have been idle for longer than they are kept.
+        self.gateways = [Gateway(port) for port in self.ports]
         with meanwhile as load:
             refused_after = [self.log_out(token) for token in tokens]
         for token in tokens:

@@ -165,6 +165,6 @@ def revocations(result):
     for one in result["revocations"]:
         count, memory = one["count"], median(one["memory"])
         each = f"{(memory - without) / count:.0f}" if count else ""
-        rows.append([f"{count:,}", f"{1000 * median(one['ready_after']):.0f}", f"{memory / 2**20:.1f}", each])
+        rows.append([f"{count:,}", f"{1000 * median(one['ready_after']):,.0f}", f"{memory / 2**20:.1f}", each])
     return table(["live revocations, when a gateway starts", "ready after, ms", "its own memory, MiB",
                   "bytes for one"], rows)
