@@ -1,6 +1,7 @@
 """Measures Portcullis against what the machine, the HTTP library and Postgres can do. tests/bench/run prepares it."""
 import argparse
 import base64
+import http.client
 import json
 import os
 import sys
@@ -8,12 +9,18 @@ import tempfile
 import time
 from pathlib import Path
 
+import feed
 import report
+import revocations
 from load import Load
+from portcullis import Portcullis
 from processes import ROOT, Failed, Processes, memory_of, processor_time_of, say
-from systems import BCRYPT_COST, EMAIL, PASSWORD, Database, fill, peer_versions, start_peer, start_portcullis
+from systems import BCRYPT_COST, EMAIL, PASSWORD, READS, Database, fill, peer_versions, start_peer
 
 ROUNDS = 3
+LOGOUTS = 1000
+# Of a gateway, with each number of revocations.
+STARTS = 5
 
 
 def main():
@@ -23,7 +30,7 @@ def main():
     try:
         with tempfile.TemporaryDirectory(prefix="portcullis-bench.") as logs, Processes(Path(logs)) as processes:
             result = measure_all(processes, arguments)
-    except (Failed, OSError) as error:
+    except (Failed, OSError, http.client.HTTPException) as error:
         print(f"tests/bench/run: {error}", file=sys.stderr)
         return 1
     if output:
@@ -37,17 +44,21 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog="tests/bench/run", allow_abbrev=False, description=(
         "Builds the release binaries, starts them on a private Postgres, and prints what they do a second beside what "
         f"the machine can do: each number is the median of {ROUNDS} rounds that take turns, so that a ratio compares "
-        "what ran in the same minute. It installs what it needs, and leaves nothing behind."))
+        f"what ran in the same minute. Then how soon gateways refuse a token after a logout, of {LOGOUTS:,} in peace "
+        "and as many under a flood of logins; and what a gateway needs to remember what has ended. It installs what "
+        "it needs, and leaves nothing behind."))
     parser.add_argument("--seconds", type=positive, default=5, metavar="N", help="how long each measurement takes (5)")
-    parser.add_argument("--quick", action="store_true", help="one second each: whether it works, not how fast it is")
+    parser.add_argument("--quick", action="store_true",
+                        help="one second each, and few logouts: whether it works, not how fast it is")
     parser.add_argument("--connections", type=positive, default=32, metavar="N", help="clients of the reads (32)")
     parser.add_argument("--rate", type=positive, default=250, metavar="N",
                         help="requests a second at which the times of answers are measured (250)")
     parser.add_argument("--peer", action="store_true", help="measure FastAPI Users 15.0.5 as well, side by side")
     parser.add_argument("--json", metavar="FILE", help="write every single measurement to a file")
     arguments = parser.parse_args()
+    arguments.logouts, arguments.starts = LOGOUTS, STARTS
     if arguments.quick:
-        arguments.seconds = 1
+        arguments.seconds, arguments.logouts, arguments.starts = 1, 50, 1
     return arguments
 
 
@@ -59,23 +70,29 @@ def positive(text):
 
 
 def measure_all(processes, arguments):
+    machine = report.machine()
     build(processes)
     say("starting Postgres, identity-service and the gateway")
     database = Database(processes, ROOT / "target/bench-postgres")
-    portcullis = start_portcullis(processes, database)
+    portcullis = Portcullis(processes, database.url)
+    systems = {"portcullis": portcullis.start_gateway()}
+    systems["portcullis"].log_in()
+    uncached = portcullis.start_gateway("gateway-without-cache", {"TOKEN_CACHE_SIZE": "0"})
+    uncached.use(systems["portcullis"].id, systems["portcullis"].token)
     fill(database)
-    systems = {"portcullis": portcullis}
     versions = report.versions(database)
     if arguments.peer:
         say("starting FastAPI Users")
         systems["peer"] = start_peer(processes, database)
         versions["FastAPI Users"], versions["uvicorn"], versions["Python"] = peer_versions(processes)
     load = Load(processes, os.cpu_count(), arguments.seconds, arguments.connections)
-    bench = Bench(load, systems, database, arguments.rate)
+    bench = Bench(load, systems, uncached, database, arguments.rate)
     for number in range(1, ROUNDS + 1):
         bench.round(f"round {number} of {ROUNDS}")
+    logouts = feed.measure(processes, database, load, arguments.logouts)
+    remembered = revocations.measure(processes, database, arguments.starts)
     return {
-        "machine": report.machine(),
+        "machine": machine,
         "versions": versions,
         "seconds": arguments.seconds,
         "connections": arguments.connections,
@@ -83,6 +100,8 @@ def measure_all(processes, arguments):
         "bcrypt_cost": BCRYPT_COST,
         "memory_at_rest": bench.memory_at_rest,
         "rounds": bench.rounds,
+        "logouts": logouts,
+        "revocations": remembered,
     }
 
 
@@ -95,8 +114,8 @@ def build(processes):
 class Bench:
     """One round after the other of all that is measured."""
 
-    def __init__(self, load, systems, database, rate):
-        self.load, self.systems, self.database, self.rate = load, systems, database, rate
+    def __init__(self, load, systems, uncached, database, rate):
+        self.load, self.systems, self.uncached, self.database, self.rate = load, systems, uncached, database, rate
         self.rounds = []
         portcullis = systems["portcullis"]
         payload = portcullis.token.split(".")[1]
@@ -137,10 +156,10 @@ class Bench:
         self.read("health_live", self.systems["portcullis"], "/health/live", "")
         say(f"{name}: pgbench")
         rates["pgbench"] = load.selects(self.database, self.select, self.select_variables)
-        for system_name, system in self.systems.items():
-            for credential, header in (("bearer", system.bearer), ("cookie", system.cookie)):
-                say(f"{name}: {system_name}, GET /users/me, {credential}")
-                self.read(f"{system_name}_{credential}", system, "/users/me", header)
+        for system_name, system in {**self.systems, "uncached": self.uncached}.items():
+            for kind, path, credential in READS[system_name]:
+                say(f"{name}: {system_name}, GET {path}, {credential}")
+                self.read(f"{system_name}_{kind}", system, path, getattr(system, credential))
         for system_name, system in self.systems.items():
             say(f"{name}: {system_name}, GET /users/me, {self.rate} a second")
             url = f"{system.url}/users/me"

@@ -32,8 +32,8 @@ class User(SQLAlchemyBaseUserTableUUID, Base):
     """The table `user`, with nothing of our own."""
 
 
-# As many as there are clients: the 5 that SQLAlchemy keeps by default would have it open a connection, and close it, for
-# most requests.
+# As many as there are clients: the 5 that SQLAlchemy keeps by default would have it open a connection, and close it,
+# for most requests.
 engine = create_async_engine(os.environ["PEER_DATABASE_URL"], pool_size=32)
 make_session = async_sessionmaker(engine, expire_on_commit=False)
 

@@ -1,5 +1,6 @@
 """Starts processes, and leaves none behind."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,12 @@ class Processes:
         self.running.append(process)
         return process
 
+    def end(self, process, first=signal.SIGTERM):
+        """Ends a service, and returns what it has printed."""
+        stop(process, first)
+        self.running.remove(process)
+        return (self.logs / f"{process.name}.log").read_text(errors="replace")
+
     def run(self, command, variables=None, stdin=None, meanwhile=None):
         """Runs a tool to its end, and returns what it prints. `meanwhile` is done when it has begun."""
         command = [str(part) for part in command]
@@ -85,8 +92,8 @@ class Processes:
             time.sleep(0.1)
 
 
-def stop(process):
-    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+def stop(process, first=signal.SIGTERM):
+    for number, seconds in ((first, 15), (signal.SIGKILL, 15)):
         try:
             os.killpg(process.pid, number)
             process.wait(seconds)
@@ -109,6 +116,16 @@ def memory_of(pid):
     pids = ",".join(map(str, family(pid)))
     listed = subprocess.run(["ps", "-o", "rss=", "-p", pids], check=True, capture_output=True, text=True)
     return sum(map(int, listed.stdout.split())) * 1024
+
+
+def own_memory_of(pid):
+    """What the process alone has written to memory, in bytes: without the program, of which others share more or less.
+    Where the system does not say it, all that it has in memory."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except FileNotFoundError:
+        return memory_of(pid)
+    return int(re.search(r"^Private_Dirty: +(\d+) kB$", rollup, re.MULTILINE)[1]) * 1024
 
 
 def processor_time_of(pid):

@@ -3,12 +3,14 @@ import os
 import platform
 import re
 import subprocess
+from math import ceil
 from pathlib import Path
 from statistics import median
 
 from processes import ROOT
+from systems import READS
 
-NAMES = {"portcullis": "Portcullis", "peer": "FastAPI Users"}
+NAMES = {"portcullis": "Portcullis", "uncached": "Portcullis without the token cache", "peer": "FastAPI Users"}
 
 
 def output_of(*command):
@@ -30,7 +32,8 @@ def machine():
         model, memory = output_of("sysctl", "-n", "machdep.cpu.brand_string"), output_of("sysctl", "-n", "hw.memsize")
     else:
         found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        model, memory = found[1] if found else platform.machine(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        model = found[1] if found else platform.machine()
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cores": os.cpu_count(),
         "processor": re.sub(r"\s+", " ", model),
@@ -44,11 +47,13 @@ def markdown(result):
     machine, settings = result["machine"], result
     named = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     head = (
-        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}; {named}; "
-        f"the load generator and Postgres on the same cores. Each number is the median of {len(result['rounds'])} rounds "
-        f"of {settings['seconds']} s that take turns, in brackets the lowest and the highest."
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}; {named};"
+        " the load generator and Postgres on the same cores. In the first four tables each number is the median of "
+        f"{len(result['rounds'])} rounds of {settings['seconds']} s that take turns, in brackets the lowest and the "
+        "highest."
     )
-    return "\n\n".join([head, reads(result), logins(result), latencies(result), memory(result)])
+    tables = (reads, logins, latencies, memory, logouts, revocations)
+    return "\n\n".join([head, *(table_of(result) for table_of in tables)])
 
 
 def table(head, rows):
@@ -76,8 +81,9 @@ def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def systems(result):
-    return [name for name in NAMES if f"{name}_bearer" in result["rounds"][0]["rates"]]
+def systems(result, kind="logins"):
+    """Those of which this was measured."""
+    return [name for name in NAMES if f"{name}_{kind}" in result["rounds"][0]["rates"]]
 
 
 def reads(result):
@@ -86,12 +92,14 @@ def reads(result):
          processor(result, "health_live")],
         ["the same select by `pgbench -M prepared`", rate(result, "pgbench"), "", "1", ""],
     ]
-    for system in systems(result):
-        for credential in ("bearer", "cookie"):
-            name = f"{system}_{credential}"
+    for system in systems(result, "bearer"):
+        for kind, path, credential in READS[system]:
+            name = f"{system}_{kind}"
             rows.append([
-                f"{NAMES[system]}, `GET /users/me`, {credential}", rate(result, name),
-                ratio(result, name, "health_live"), ratio(result, name, "pgbench"), processor(result, name),
+                f"{NAMES[system]}, `GET {path}`, {credential}", rate(result, name),
+                ratio(result, name, "health_live"),
+                # Only this one needs the select.
+                ratio(result, name, "pgbench") if path == "/users/me" else "", processor(result, name),
             ])
     return table([f"reads, {result['connections']} connections", "a second", "of `/health/live`", "of `pgbench`",
                   "µs of a core for one"], rows)
@@ -130,3 +138,33 @@ def memory(result):
                        for place, memory in one["memory"].items() if place.startswith(work))
         rows.append([process, *(f"{size / 2**20:.0f}" for size in (at_rest, most("reads"), most("logins")))])
     return table(["memory, MiB", "at rest", "during reads", "during logins"], rows)
+
+
+def logouts(result):
+    """From the answer to the last of the first refusals."""
+    found, rows = result["logouts"], []
+    load = found["flood"]["load"]
+    flood = (f"while {load['clients']} clients try to log in {number(load['tried'])} times a second, "
+             f"{number(load['done'])} with success")
+    for name, caption in (("calm", "while nothing else is done"), ("flood", flood)):
+        figures = sorted(1000 * max(one) for one in found[name]["refused_after"])
+        rows.append([caption, f"{len(figures):,}",
+                     *(f"{of_sorted(figures, part):.1f}" for part in (0.5, 0.99, 1))])
+    return table([f"from the answer of a logout until the last of {found['gateways']} gateways refuses the token",
+                  "logouts", "half, ms", "99 %, ms", "worst, ms"], rows)
+
+
+def of_sorted(values, part):
+    """The least that so large a part of the values does not exceed."""
+    return values[max(0, ceil(part * len(values)) - 1)]
+
+
+def revocations(result):
+    """Medians of the starts."""
+    rows, without = [], median(result["revocations"][0]["memory"])
+    for one in result["revocations"]:
+        count, memory = one["count"], median(one["memory"])
+        each = f"{(memory - without) / count:.0f}" if count else ""
+        rows.append([f"{count:,}", f"{1000 * median(one['ready_after']):,.0f}", f"{memory / 2**20:.1f}", each])
+    return table(["live revocations, when a gateway starts", "ready after, ms", "its own memory, MiB",
+                  "bytes for one"], rows)

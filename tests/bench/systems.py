@@ -1,5 +1,4 @@
-"""What is measured: Portcullis and, beside it, FastAPI Users, on one Postgres."""
-import base64
+"""What is measured beside the machine, on one Postgres; portcullis.py starts Portcullis."""
 import json
 import os
 import random
@@ -17,6 +16,13 @@ EMAIL, PASSWORD = "king.arthur@camelot.bt", "guinevere"
 BCRYPT_COST = 12
 # So many other users are in the tables, each with a session.
 OTHERS = 10_000
+# What is read of each system: how the measurement is called, the path, and the credential that is sent.
+READS = {
+    "portcullis": [("bearer", "/users/me", "bearer"), ("cookie", "/users/me", "cookie"),
+                   ("check", "/auth/check", "bearer")],
+    "uncached": [("bearer", "/users/me", "bearer"), ("check", "/auth/check", "bearer")],
+    "peer": [("bearer", "/users/me", "bearer"), ("cookie", "/users/me", "cookie")],
+}
 
 
 class Database:
@@ -44,6 +50,11 @@ class Database:
             "PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": self.user, "PGPASSWORD": self.password,
             "PGOPTIONS": "", "PGDATABASE": self.name,
         }
+
+    def create(self, name):
+        """Makes another database, and returns its URL."""
+        self.ask(f"CREATE DATABASE {name}")
+        return urllib.parse.urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def ask(self, statements, name=None):
         """Runs SQL, and returns what it gives."""
@@ -74,9 +85,13 @@ class System:
 
     def log_in(self):
         body = json.dumps({"email": EMAIL, "password": PASSWORD}).encode()
-        self.id = self.ask("/auth/register", body, {"Content-Type": "application/json"})["id"]
+        user = self.ask("/auth/register", body, {"Content-Type": "application/json"})["id"]
         form = urllib.parse.urlencode({"username": EMAIL, "password": PASSWORD}).encode()
-        self.token = self.ask("/auth/jwt/login", form)["access_token"]
+        self.use(user, self.ask("/auth/jwt/login", form)["access_token"])
+
+    def use(self, user, token):
+        """Sends this token, once it is seen that it is the user's."""
+        self.id, self.token = user, token
         self.bearer = f"Authorization: Bearer {self.token}"
         self.cookie = f"Cookie: fastapiusersauth={self.token}"
         for header in (self.bearer, self.cookie):
@@ -105,31 +120,6 @@ class System:
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def start_portcullis(processes, database, folder=ROOT / "target/release"):
-    """identity-service and the gateway, as an operator would run them; both log warnings only."""
-    identity_port, port = free_port(), free_port()
-    identity = processes.start("identity-service", [folder / "identity-service", "serve"], {
-        "DATABASE_URL": database.url,
-        "ISSUER": f"http://localhost:{port}",
-        "PASSWORD_PEPPER": base64.b64encode(secrets.token_bytes(32)).decode(),
-        "KEY_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
-        "LISTEN_ADDRESS": f"127.0.0.1:{identity_port}",
-        "BCRYPT_COST": str(BCRYPT_COST),
-        "LOG": "warn",
-    })
-    processes.wait_until(identity, lambda: listens(identity_port))
-    gateway = processes.start("gateway", [folder / "gateway", "serve"], {
-        "IDENTITY_SERVICE_URL": f"http://127.0.0.1:{identity_port}",
-        "PUBLIC_ORIGIN": f"http://localhost:{port}",
-        "LISTEN_ADDRESS": f"127.0.0.1:{port}",
-        "LOG": "warn",
-    })
-    system = System(port, {"gateway": gateway.pid, "identity-service": identity.pid})
-    processes.wait_until(gateway, lambda: system.answers("/health/ready"))
-    system.log_in()
-    return system
-
-
 def fill(database):
     """Puts other users beside ours, each with a session."""
     database.ask(f"""
@@ -149,10 +139,9 @@ PEER_WORKERS = 2
 def start_peer(processes, database):
     """FastAPI Users under uvicorn, on the same Postgres, in another database."""
     python, port = ROOT / "target/tools/peer/bin/python", free_port()
-    database.ask("CREATE DATABASE peer")
+    url = database.create("peer")
     variables = {
-        "PEER_DATABASE_URL": f"postgresql+asyncpg://{database.user}:{database.password}"
-                             f"@{database.host}:{database.port}/peer",
+        "PEER_DATABASE_URL": urllib.parse.urlsplit(url)._replace(scheme="postgresql+asyncpg").geturl(),
         "PEER_SECRET": secrets.token_hex(32),
         "PYTHONPATH": str(ROOT / "tests/bench"),
         "PYTHONDONTWRITEBYTECODE": "1",
