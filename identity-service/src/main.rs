@@ -6,6 +6,10 @@ use clap::Parser as _;
 use identity_service::commands::{Command, Failure};
 use identity_service::config::{Vars, environment};
 
+/// A read allocates a hundred times, and this one is quicker at it than that of the C library.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let command = Command::parse();
