@@ -5,9 +5,10 @@ use std::time::Duration;
 use portcullis_proto::v1::GetSessionRequest;
 use serde_json::json;
 
-use super::{Door, EMAIL, LAW, Said};
+use super::{Door, EMAIL, LAW, Said, until_fresh};
 use crate::harness::{
-    Clock, Database, Forge, Http, PASSWORD, Process, Rpc, claims, further_sessions, outcome, with_token,
+    Clock, Database, Flaw, Forge, Http, NaiveReplica, PASSWORD, Process, Rpc, Stack, claims,
+    further_sessions, outcome, with_token,
 };
 
 /// How far clocks may be apart, in seconds.
@@ -135,6 +136,20 @@ async fn f36_no_wrong_clock_lengthens_the_life_of_a_token() {
             assert_eq!(Scene::ask(identity, &token).await, REFUSED, "{seconds} s");
         }
     }
+}
+
+#[tokio::test]
+async fn f36_control_a_replica_that_tells_a_wrong_time_is_found_out() {
+    let stack = Stack::start().await;
+    let (_, token) = stack.user(EMAIL).await;
+    let naive = NaiveReplica::start(Flaw::TellsWrongTime, &stack.database, stack.identity.port).await;
+    let gateway = Process::gateway_to(naive.port, &[]);
+    until_fresh(&gateway).await;
+    let forge = Forge::with_the_real_key(&stack.database).await;
+    let issued = claims(&token)["iat"].as_u64().unwrap();
+    let expired = forge.with_claims(&token, json!({"iat": issued - 3_700, "exp": issued - LEEWAY - 1}));
+    assert_eq!(Door::of(&stack.gateway).check(&expired).await, Said::Refused);
+    assert_eq!(Door::of(&gateway).check(&expired).await, Said::Good, "nobody notices");
 }
 
 #[tokio::test]

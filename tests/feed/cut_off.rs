@@ -107,6 +107,11 @@ async fn f25_a_gateway_whose_links_swallow_everything_believes_nothing_and_heals
 }
 
 #[tokio::test]
+async fn f25_a_gateway_that_is_heard_and_hears_nothing_believes_nothing_and_heals() {
+    Scene::with_links().await.play(Link::halve, Link::release).await;
+}
+
+#[tokio::test]
 async fn f25_a_gateway_whose_links_are_late_believes_nothing_and_heals() {
     let late = Duration::from_secs(3);
     let scene = Scene::with_links().await;

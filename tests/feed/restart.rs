@@ -78,6 +78,26 @@ async fn f26_control_a_gateway_that_has_forgotten_is_found_out() {
 }
 
 #[tokio::test]
+async fn a_gateway_is_not_ready_before_it_has_been_told_what_has_ended() {
+    let stack = crate::harness::Stack::start().await;
+    let database = stack.database.connect().await;
+    database.batch_execute("ALTER TABLE revocation_feeds RENAME TO gone").await.unwrap();
+    // The replica serves, and cannot tell.
+    let gateway = Process::gateway(&stack.identity, &[]);
+    let http = crate::harness::Http::new(gateway.port);
+    let lives = async || http.try_get("/health/live").await.is_some_and(|answer| answer.status == 200);
+    gateway.until("alive", READY, lives).await;
+    let asked = Instant::now();
+    while asked.elapsed() < READY {
+        assert_eq!(http.bare("GET", "/health/ready", "").await.status, 503);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(gateway.log().contains("it serves"), "the replica does not serve at all");
+    database.batch_execute("ALTER TABLE gone RENAME TO revocation_feeds").await.unwrap();
+    gateway.until_ready().await;
+}
+
+#[tokio::test]
 async fn after_a_crash_of_the_database_everything_is_told_again() {
     let (cluster, url) = Cluster::start();
     let fleet = Fleet::over(Database::create_in(&url, "").await, Plan::default()).await;

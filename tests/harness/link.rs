@@ -46,6 +46,8 @@ struct Weather {
     to_server: Duration,
     to_client: Duration,
     is_held: bool,
+    /// Whether only what clients say gets through.
+    is_halved: bool,
     is_closed: bool,
     cuts: usize,
 }
@@ -83,9 +85,14 @@ impl Link {
         self.change(|weather| weather.is_held = true);
     }
 
+    /// Swallows what the server says, and lets through what clients say: it hears them, and they hear nothing.
+    pub fn halve(&self) {
+        self.change(|weather| weather.is_halved = true);
+    }
+
     /// Lets bytes through again. A connection that has lost some, or was made meanwhile, is cut.
     pub fn release(&self) {
-        self.change(|weather| weather.is_held = false);
+        self.change(|weather| (weather.is_held, weather.is_halved) = (false, false));
     }
 
     /// Cuts all connections and resets new ones at once, as a dead process on a living machine.
@@ -187,7 +194,7 @@ async fn connection(mut client: TcpStream, target: u16, line: Line) {
         tokio::select! {
             _ = async { tokio::join!(forth(from_client, to_server, &line), back(from_server, to_client, &line)) } => true,
             () = line.over.notified() => false,
-            () = until(&line, |weather| weather.cuts != now.cuts || (!weather.is_held && is_torn())) => false,
+            () = until(&line, |weather| weather.cuts != now.cuts || (!weather.is_held && !weather.is_halved && is_torn())) => false,
         }
     };
     if !ended {
@@ -209,7 +216,7 @@ async fn until(line: &Line, condition: impl Fn(&Weather) -> bool) {
 /// Passes on what the client says.
 async fn forth(from: ReadHalf<'_>, mut to: WriteHalf<'_>, line: &Line) {
     let (sender, mut pieces) = mpsc::channel(PIECES);
-    let read = read(from, sender, line, |weather| weather.to_server);
+    let read = read(from, sender, line, |weather| (weather.to_server, weather.is_held));
     let write = async {
         while let Some((due, piece)) = pieces.recv().await {
             sleep_until(due).await;
@@ -233,7 +240,7 @@ async fn forth(from: ReadHalf<'_>, mut to: WriteHalf<'_>, line: &Line) {
 /// Passes on what the server says.
 async fn back(from: ReadHalf<'_>, mut to: WriteHalf<'_>, line: &Line) {
     let (sender, mut pieces) = mpsc::channel(PIECES);
-    let read = read(from, sender, line, |weather| weather.to_client);
+    let read = read(from, sender, line, |weather| (weather.to_client, weather.is_held || weather.is_halved));
     let write = async {
         while let Some((due, piece)) = pieces.recv().await {
             sleep_until(due).await;
@@ -248,30 +255,31 @@ async fn back(from: ReadHalf<'_>, mut to: WriteHalf<'_>, line: &Line) {
     tokio::join!(read, write);
 }
 
-/// Reads pieces and says when each is due.
+/// Reads pieces and says when each is due. How late it is in this direction, and whether all is swallowed, the last
+/// argument says.
 async fn read(
     mut from: ReadHalf<'_>,
     sender: mpsc::Sender<(Instant, Vec<u8>)>,
     line: &Line,
-    delay: impl Fn(&Weather) -> Duration,
+    state: impl Fn(&Weather) -> (Duration, bool),
 ) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut buffer).await;
-        let weather = *line.weather.borrow();
-        if weather.is_held {
+        let (delay, is_held) = state(&line.weather.borrow());
+        if is_held {
             line.is_torn.store(true, Ordering::Relaxed);
         }
         match length {
             // The link ends by itself once it is released.
-            _ if weather.is_held && length.as_ref().map_or(true, |length| *length == 0) => {
+            _ if is_held && length.as_ref().map_or(true, |length| *length == 0) => {
                 std::future::pending::<()>().await;
             }
             Ok(0) => return,
             Err(_) => return line.over.notify_one(),
-            Ok(_) if weather.is_held => {}
+            Ok(_) if is_held => {}
             Ok(length) => {
-                let due = Instant::now() + delay(&weather);
+                let due = Instant::now() + delay;
                 if sender.send((due, buffer[..length].to_vec())).await.is_err() {
                     return;
                 }

@@ -142,14 +142,9 @@ pub(super) struct Found {
     pub(super) revocations: Vec<Revocation>,
 }
 
+/// A revocation; nothing where there is none.
 #[derive(QueryableByName)]
-struct FoundRow {
-    #[diesel(sql_type = sql_types::Text)]
-    feed: String,
-    #[diesel(sql_type = sql_types::Text)]
-    snapshot: String,
-    #[diesel(sql_type = sql_types::Timestamptz)]
-    time: OffsetDateTime,
+struct RevocationRow {
     #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
     session_id: Option<uuid::Uuid>,
     #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
@@ -158,6 +153,18 @@ struct FoundRow {
     epoch: Option<i64>,
     #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
     remaining: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct FoundRow {
+    #[diesel(sql_type = sql_types::Text)]
+    feed: String,
+    #[diesel(sql_type = sql_types::Text)]
+    snapshot: String,
+    #[diesel(sql_type = sql_types::Timestamptz)]
+    time: OffsetDateTime,
+    #[diesel(embed)]
+    revocation: RevocationRow,
 }
 
 /// Where a reader is: the life of the server, and what of it this statement sees.
@@ -205,14 +212,8 @@ pub(super) async fn find_since(
 struct PageRow {
     #[diesel(sql_type = sql_types::BigInt)]
     id: i64,
-    #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
-    session_id: Option<uuid::Uuid>,
-    #[diesel(sql_type = sql_types::Nullable<sql_types::Uuid>)]
-    user_id: Option<uuid::Uuid>,
-    #[diesel(sql_type = sql_types::Nullable<sql_types::BigInt>)]
-    epoch: Option<i64>,
-    #[diesel(sql_type = sql_types::BigInt)]
-    remaining: i64,
+    #[diesel(embed)]
+    revocation: RevocationRow,
 }
 
 /// At most `limit` revocations with an id after this one, and the id of the last.
@@ -226,29 +227,24 @@ pub(super) async fn find_page(
         diesel::sql_query(sql).bind::<sql_types::BigInt, _>(after).bind::<sql_types::BigInt, _>(limit);
     let rows: Vec<PageRow> = query.load(connection).await?;
     let last = rows.last().map(|row| row.id);
-    let read = |row: PageRow| to_revocation(row.session_id, row.user_id, row.epoch, row.remaining);
-    Ok((rows.into_iter().filter_map(read).collect(), last))
+    Ok((rows.into_iter().filter_map(|row| to_revocation(row.revocation)).collect(), last))
 }
 
 fn to_found(rows: Vec<FoundRow>) -> Option<Found> {
     let first = rows.as_slice().first()?;
     let position = Position { feed: first.feed.clone(), snapshot: first.snapshot.clone() };
     let time = first.time.into();
-    let read = |row: FoundRow| to_revocation(row.session_id, row.user_id, row.epoch, row.remaining?);
-    Some(Found { position, time, revocations: rows.into_iter().filter_map(read).collect() })
+    let revocations = rows.into_iter().filter_map(|row| to_revocation(row.revocation)).collect();
+    Some(Found { position, time, revocations })
 }
 
 /// A row is of a session or of a user: the table has a CHECK.
-fn to_revocation(
-    session: Option<uuid::Uuid>,
-    user: Option<uuid::Uuid>,
-    epoch: Option<i64>,
-    remaining: i64,
-) -> Option<Revocation> {
-    let revoked = match (session, user, epoch) {
+fn to_revocation(row: RevocationRow) -> Option<Revocation> {
+    let revoked = match (row.session_id, row.user_id, row.epoch) {
         (Some(session), _, _) => Revoked::Session(session.into()),
         (None, Some(user), Some(epoch)) => Revoked::User { user: user.into(), epoch },
         (None, _, _) => return None,
     };
-    Some(Revocation { revoked, remaining: Duration::from_secs(remaining.try_into().unwrap_or_default()) })
+    let remaining = Duration::from_secs(row.remaining?.try_into().unwrap_or_default());
+    Some(Revocation { revoked, remaining })
 }
