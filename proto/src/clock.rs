@@ -5,6 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::access_token::LEEWAY;
 
+/// When a machine's clock and that of the database are further apart, it may be that of the database which is wrong. By
+/// less a clock may step back, and brings no ended token back: so long is known what has ended, after the last token that
+/// is concerned has expired.
+pub const FAR: Duration = Duration::from_secs(10 * 60);
+
 /// The clock of the database, as a process knows it.
 #[derive(Debug, Default)]
 pub struct Clock {
@@ -41,10 +46,10 @@ impl Clock {
         Some(database + moment.saturating_duration_since(asked))
     }
 
-    /// How far this machine's own clock was from that of the database when it was last asked.
+    /// How far this machine's own clock was from that of the database when it was last asked. `None` as long as it was not.
     #[must_use]
-    pub fn apart(&self) -> Duration {
-        self.apart
+    pub fn apart(&self) -> Option<Duration> {
+        self.told.map(|_| self.apart)
     }
 }
 
@@ -58,7 +63,7 @@ mod tests {
     fn a_wrong_clock_is_told_once_and_has_no_effect() {
         let (asked, database) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
         let mut clock = Clock::default();
-        assert_eq!(clock.at(asked), None);
+        assert_eq!((clock.at(asked), clock.apart()), (None, None));
         for (own, change) in [
             (database, None),
             (database + LEEWAY, None),

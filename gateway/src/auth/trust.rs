@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_proto::access_token::{Claims, Refusal};
-use portcullis_proto::clock::{Change, Clock};
+use portcullis_proto::clock::{Change, Clock, FAR};
 use uuid::Uuid;
 
 use crate::identity::watch::{Revocation, Tokens};
@@ -43,8 +43,11 @@ struct Known {
 }
 
 impl Known {
-    fn is_overfull(&self, second: Second) -> bool {
-        self.overfull_until.is_some_and(|until| second <= until)
+    /// Whether all that has ended is known then: there was room for it, and the clock of the database can be relied on. Were
+    /// that to step back far, tokens would be in time again of which it is forgotten that they have ended.
+    fn suffices(&self, second: Second) -> bool {
+        let is_overfull = self.overfull_until.is_some_and(|until| second <= until);
+        !is_overfull && self.clock.apart().is_none_or(|apart| apart <= FAR)
     }
 }
 
@@ -86,18 +89,15 @@ impl Trust {
         }
         // The last seconds of a token, in which clocks may disagree, are the database's to judge.
         let is_over = known.clock.at(now).is_none_or(|time| time >= expiry(claims));
-        if is_fresh && !known.is_overfull(self.second(now)) && !is_over {
-            Standing::Live
-        } else {
-            Standing::Unknown
-        }
+        let knows = is_fresh && !is_over && known.suffices(self.second(now));
+        if knows { Standing::Live } else { Standing::Unknown }
     }
 
     /// Whether tokens can be judged here.
     #[must_use]
     pub fn knows(&self, now: Instant) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        self.is_fresh(now) && !known.is_overfull(self.second(now))
+        self.is_fresh(now) && known.suffices(self.second(now))
     }
 
     /// Whether nothing older than [`FRESH`] is missing.

@@ -75,8 +75,9 @@ impl Verifier {
                 }
                 Standing::Unknown => Judgement::Unknown,
             },
-            // Perhaps the key is newer than what is known.
-            Err(Refusal::UnknownKey) if !self.trust.is_fresh(now) => Judgement::Unknown,
+            // Perhaps what is known is too old to judge by: the keys, and the time.
+            Err(Refusal::UnknownKey | Refusal::Expired) if !self.trust.is_fresh(now) => Judgement::Unknown,
+            Err(Refusal::IssuedInFuture | Refusal::NotYet) => Judgement::Unknown,
             Err(refusal) => Judgement::Refused(refusal),
         }
     }

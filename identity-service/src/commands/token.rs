@@ -1,7 +1,7 @@
 //! `identity-service token`.
 
 use std::io::Read as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_proto::access_token::{Claims, MAX_LENGTH, Refusal};
 use time::OffsetDateTime;
@@ -30,7 +30,7 @@ impl Command {
         let issuer = vars.issuer()?;
         let database = super::database(vars)?;
         let token = read_token()?;
-        let explained = trust::explain(&database, &issuer, SystemTime::now(), &token).await?;
+        let explained = trust::explain(&database, &issuer, &token).await?;
         if let Some(claims) = &explained.claims {
             show(claims);
         }
@@ -86,7 +86,7 @@ fn hint(refusal: &Refusal) -> &'static str {
         Refusal::UnknownKey => "; `identity-service key list` shows those that are known",
         Refusal::Issuer => "; ISSUER says which",
         Refusal::Expired | Refusal::IssuedInFuture | Refusal::NotYet => {
-            "; if that surprises, compare the clocks of the machines"
+            "; if that surprises, look at the clock of the database"
         }
         Refusal::TooLong
         | Refusal::Signature

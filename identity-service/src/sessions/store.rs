@@ -6,6 +6,7 @@ use diesel::dsl::{IntervalDsl as _, exists, now};
 use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use portcullis_proto::clock::FAR;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,11 +16,10 @@ use crate::credentials::StoredPassword;
 use crate::ids::SessionId;
 use crate::ids::UserId;
 use crate::schema::{sessions, users};
-use crate::trust::model::CLOCK_STEP;
 
 /// For how long the row of a session that has expired is kept: whoever ends it is sure that verifiers are told, also of
 /// those whose clocks disagree.
-const A_WHILE: Duration = CLOCK_STEP;
+const A_WHILE: Duration = FAR;
 
 /// What a login must know of a user before it hashes.
 pub(super) struct Credential {

@@ -14,10 +14,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{interval, sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, debug, info, warn};
 
 use super::follower::Follower;
-use super::model::{Position, Revocation};
+use super::model::{Position, Read, Revocation};
 use super::store::{self, Found};
 use super::time::Time;
 use crate::database::{Database, Listener, Transaction};
@@ -62,19 +62,6 @@ struct Shared {
     places: Arc<Semaphore>,
     beginners: Semaphore,
     time: Time,
-}
-
-/// What a read has found.
-#[derive(Debug)]
-pub struct Read {
-    /// How many reads had begun when this one did, itself included; 0 for one that no other follower is told of.
-    pub number: u64,
-    /// What has ended.
-    pub revocations: Vec<Revocation>,
-    /// Until where a follower then knows everything; nothing while more of a snapshot follows.
-    pub position: Option<Position>,
-    /// What the clock of the database said.
-    pub time: SystemTime,
 }
 
 impl Feed {
@@ -127,9 +114,16 @@ impl Feed {
         &self,
         action: impl for<'r> FnOnce(&'r mut Transaction) -> BoxFuture<'r, Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let outcome = self.0.database.transaction(action).await;
-        self.0.announced.notify_one();
-        outcome
+        let shared = Arc::clone(&self.0);
+        // In a task of its own: who hangs up does not keep verifiers from being told.
+        let told = async move {
+            let outcome = shared.database.transaction(action).await;
+            shared.announced.notify_one();
+            outcome
+        };
+        tokio::spawn(told.in_current_span())
+            .await
+            .unwrap_or_else(|panicked| Err(Error::Internal(panicked.into())))
     }
 
     /// What time it is, by the clock of the database as soon as that is known.
@@ -220,7 +214,9 @@ impl Feed {
                 () = self.0.announced.notified() => true,
             };
             if is_announced {
-                listener.run(async |connection| Ok(store::notify(connection).await?)).await?;
+                // Nothing waits for it here either.
+                let database = self.0.database.clone();
+                tokio::spawn(async move { super::announce(&database).await });
             }
         }
     }

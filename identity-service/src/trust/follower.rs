@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use tokio::sync::{broadcast, watch};
 
-use super::feed::{Feed, Read};
-use super::model::Position;
+use super::feed::Feed;
+use super::model::{Position, Read};
 use super::store::{self, Found};
 use crate::database::Transaction;
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ impl Follower {
             Missed::Nothing => None,
         };
         if found != Some(&life) {
-            return Err(Error::DatabaseUnavailable("the database was started anew just now".into()));
+            return Err(anew());
         }
         let is_closed = feed.closed();
         Ok(Self { feed, life, missed, reads, is_closed })
@@ -71,8 +71,12 @@ impl Follower {
                 Ok(Some(Read { number: 0, revocations, position: Some(position), time }))
             }
             Missed::After { id, position, time } => {
-                let page =
-                    async |connection: &mut Transaction| Ok(store::find_page(connection, id, PAGE).await?);
+                let page = async |connection: &mut Transaction| {
+                    let page = store::find_page(connection, id, PAGE).await?;
+                    // Each may come over another connection, and so from another server.
+                    let here = store::find_position(connection).await?.map(|found| found.position.feed);
+                    if here.as_ref() == Some(&position.feed) { Ok(page) } else { Err(anew()) }
+                };
                 let (revocations, last) = self.feed.look_up(page).await?;
                 let position = match last {
                     Some(id) => {
@@ -98,6 +102,10 @@ impl Follower {
         let is_of_life = read.position.as_ref().is_some_and(|position| position.feed == self.life);
         is_of_life.then_some(read)
     }
+}
+
+fn anew() -> Error {
+    Error::DatabaseUnavailable("the database was started anew, or has changed".into())
 }
 
 async fn find_missed(connection: &mut Transaction, from: Option<Position>) -> Result<Missed> {

@@ -13,8 +13,7 @@ use tokio::time::{sleep_until, timeout};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::feed::Read;
-use super::model::{KeyState, Position, PublicKey, Revocation, Revoked};
+use super::model::{KeyState, Position, PublicKey, Read, Revocation, Revoked};
 use super::{Feed, Trust};
 use crate::error::{Error, Result, Violation};
 use crate::sessions::last_seen::LastSeen;

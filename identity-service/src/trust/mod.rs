@@ -103,12 +103,14 @@ pub struct Explained {
     pub caller: Result<Caller, Refusal>,
 }
 
-/// Explains an access token.
+/// Explains an access token, by the clock of the database.
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
-pub async fn explain(database: &Database, issuer: &str, now: SystemTime, token: &str) -> Result<Explained> {
+pub async fn explain(database: &Database, issuer: &str, token: &str) -> Result<Explained> {
     let keys = list_keys(database).await?;
+    let here = database.read(async |connection| Ok(store::find_position(connection).await?)).await?;
+    let now = here.map_or_else(SystemTime::now, |found| found.time);
     let key_of = |kid: &str| {
         let known = keys.iter().find(|key| key.public.kid == kid);
         known.map(|key| DecodingKey::from_ed_der(&key.public.public_key))

@@ -5,13 +5,10 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_proto::access_token::LEEWAY;
+use portcullis_proto::clock::FAR;
 use uuid::Uuid;
 
 use crate::ids::{SessionId, UserId};
-
-/// For how long a revocation is kept after the last token that it concerns has expired: a clock that steps back by less
-/// brings no ended token back.
-pub const CLOCK_STEP: Duration = Duration::from_secs(10 * 60);
 
 /// The life of a signing key, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +95,7 @@ pub struct Revocation {
 /// For how long the revocation of a token that expires after `lifetime` is kept.
 #[must_use]
 pub fn kept_for(lifetime: Duration) -> Duration {
-    lifetime + LEEWAY + CLOCK_STEP
+    lifetime + LEEWAY + FAR
 }
 
 /// Until where a reader knows all revocations: within one life of the server, the transactions that were over when he
@@ -109,6 +106,19 @@ pub struct Position {
     pub feed: String,
     /// A `pg_snapshot` as text: `xmin:xmax:xip,xip`.
     pub snapshot: String,
+}
+
+/// What a read has found.
+#[derive(Debug)]
+pub struct Read {
+    /// How many reads had begun when this one did, itself included; 0 for one that no other follower is told of.
+    pub number: u64,
+    /// What has ended.
+    pub revocations: Vec<Revocation>,
+    /// Until where a follower then knows everything; nothing while more of a snapshot follows.
+    pub position: Option<Position>,
+    /// What the clock of the database said.
+    pub time: SystemTime,
 }
 
 /// Longer positions are refused. Each transaction under way takes a number of at most 20 digits.

@@ -3,14 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_proto::access_token::LEEWAY;
-use portcullis_proto::clock::{Change, Clock};
+use portcullis_proto::access_token::{LEEWAY, MAX_LIFETIME};
+use portcullis_proto::clock::{Change, Clock, FAR};
 use tracing::{info, warn};
-
-use super::model::CLOCK_STEP;
-
-/// When this machine's clock and that of the database are further apart, it may be that of the database which is wrong.
-const FAR: Duration = CLOCK_STEP;
 
 /// The time, as all parts of the process know it.
 #[derive(Default)]
@@ -40,13 +35,13 @@ impl Time {
 
     /// Whether what has expired by the clock of the database may be forgotten.
     pub(super) fn may_forget(&self) -> bool {
-        self.clock().apart() <= FAR
+        self.clock().apart().is_some_and(|apart| apart <= FAR)
     }
 
     /// For how much longer than the database says something must be known, since perhaps it is its clock that is wrong.
     pub(super) fn slack(&self) -> Duration {
-        let apart = self.clock().apart();
-        if apart <= LEEWAY { Duration::ZERO } else { apart }
+        let apart = self.clock().apart().unwrap_or_default();
+        if apart <= LEEWAY { Duration::ZERO } else { apart.min(MAX_LIFETIME) }
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {

@@ -303,9 +303,13 @@ fn the_last_moments_of_a_token_are_not_judged_here() {
     trust.prove(now);
     let expiring = Claims { exp: time.duration_since(UNIX_EPOCH).unwrap().as_secs() + 1, ..token(1, 1, 1) };
     assert_eq!(trust.standing(now, &expiring), Standing::Unknown, "nobody has said what time it is");
-    // Our own clock does not matter, however wrong it is.
-    let _ = trust.note_time(now, time, UNIX_EPOCH);
-    assert_eq!(trust.standing(now, &expiring), Standing::Live);
+    // Whose clock is wrong, nobody knows when they are far apart.
+    for (apart, standing) in
+        [(2 * FAR, Standing::Unknown), (FAR, Standing::Live), (Duration::ZERO, Standing::Live)]
+    {
+        let _ = trust.note_time(now, time, time - apart);
+        assert_eq!(trust.standing(now, &expiring), standing, "{apart:?}");
+    }
     assert_eq!(trust.standing(now + Duration::from_secs(1), &expiring), Standing::Unknown);
 }
 
