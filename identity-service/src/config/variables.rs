@@ -1,0 +1,34 @@
+//! Every variable of the environment that identity-service reads.
+
+/// A variable: its name, what it is without being set, and what it means.
+pub struct Variable {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// Its value when it is not set; `None` when it must be set.
+    pub default: Option<&'static str>,
+    /// What it means, with its unit.
+    pub meaning: &'static str,
+}
+
+macro_rules! variables {
+    ($($(#[$doc:meta])* $name:ident $default:expr, $meaning:literal;)*) => {
+        $(pub(super) const $name: Variable = Variable { name: stringify!($name), default: $default, meaning: $meaning };)*
+        /// Every variable, in the order of the README.
+        pub const VARIABLES: &[Variable] = &[$($name),*];
+    };
+}
+
+variables! {
+    DATABASE_URL None, "the Postgres to use: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE for TLS (a secret)";
+    ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway, at most 512 characters";
+    PASSWORD_PEPPER None, "at least 32 random bytes in base64; without them no password verifies (a secret)";
+    KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
+    LISTEN_ADDRESS Some("127.0.0.1:50051"), "the address and port of the gRPC API";
+    ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a login is good, 60 to 86400 seconds";
+    PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
+    BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
+    HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
+    DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; two more serve single reads and hear of revocations";
+    LOG Some("info"), "which events are logged: error, warn, info, debug, or a tracing filter";
+    LOG_FORMAT Some("text"), "text or json";
+}
