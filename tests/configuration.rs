@@ -48,6 +48,8 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("PASSWORD_PEPPER", SECRET),
         ("PASSWORD_PEPPER_FILE", "/nowhere"),
         ("KEY_ENCRYPTION_KEY", SECRET),
+        ("KEY_ENCRYPTION_KEY_OTHER", SECRET),
+        ("KEY_ROTATION_DAYS", "3651"),
         ("ISSUER", "camelot"),
         ("BCRYPT_COST", "9"),
         ("BCRYPT_COST", "15"),

@@ -21,6 +21,7 @@ mod access;
 mod cookies;
 mod csrf;
 mod endings;
+mod keys;
 mod login_race;
 mod refusals;
 mod sessions;

@@ -13,7 +13,7 @@ async fn three_replicas_that_start_together_on_an_empty_database_agree_on_one_sc
         let migrations = database.number("SELECT count(*) FROM __diesel_schema_migrations").await;
         let files = std::fs::read_dir(repository().join("identity-service/migrations")).unwrap();
         assert_eq!(migrations, i64::try_from(files.count()).unwrap());
-        assert_eq!(database.number("SELECT count(*) FROM signing_keys").await, 1);
+        assert_eq!(database.number("SELECT count(*) FROM signing_keys").await, 2);
         assert_eq!(database.number("SELECT count(*) FROM signing_keys WHERE state = 'current'").await, 1);
         let listed: Vec<_> =
             replicas.iter().map(|replica| replica.command(&["key", "list"]).unwrap()).collect();

@@ -19,7 +19,8 @@ use crate::trust::KeyEncryptionKey;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
-    KEY_ENCRYPTION_KEY, LISTEN_ADDRESS, LOG, LOG_FORMAT, PASSWORD_MIN_LENGTH, PASSWORD_PEPPER,
+    KEY_ENCRYPTION_KEY, KEY_ENCRYPTION_KEY_OTHER, KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT,
+    PASSWORD_MIN_LENGTH, PASSWORD_PEPPER,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -68,6 +69,8 @@ pub struct Config {
     pub issuer: String,
     /// What seals the signing keys.
     pub key_encryption_key: KeyEncryptionKey,
+    /// How old a key becomes that signs; `None` for ever.
+    pub key_rotation: Option<Duration>,
     /// For how long an access token is good.
     pub access_token_lifetime: Duration,
 }
@@ -105,6 +108,10 @@ impl<'a> Vars<'a> {
             credentials: self.credentials()?,
             issuer: self.issuer()?,
             key_encryption_key: self.key_encryption_key()?,
+            key_rotation: match self.number(&KEY_ROTATION_DAYS, 0, 3650)? {
+                0 => None,
+                days => Some(Duration::from_secs(days * 24 * 60 * 60)),
+            },
             access_token_lifetime: Duration::from_secs(self.number(
                 &ACCESS_TOKEN_LIFETIME_SECONDS,
                 60,
@@ -185,11 +192,31 @@ impl<'a> Vars<'a> {
         Ok(issuer)
     }
 
-    fn key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {
-        let key = self.base64(&KEY_ENCRYPTION_KEY)?;
-        let key: &[u8; 32] =
-            key.as_slice().try_into().map_err(|_| error(&KEY_ENCRYPTION_KEY, "does not have 32 bytes"))?;
-        Ok(KeyEncryptionKey::new(key))
+    /// What seals the keys in the database.
+    ///
+    /// # Errors
+    /// If it, or the other one that may have sealed them, is missing or malformed.
+    pub fn key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {
+        let own = KeyEncryptionKey::new(&*self.key(&KEY_ENCRYPTION_KEY)?);
+        if self.is_set(&KEY_ENCRYPTION_KEY_OTHER) {
+            return Ok(own.or(&*self.key(&KEY_ENCRYPTION_KEY_OTHER)?));
+        }
+        Ok(own)
+    }
+
+    fn key(&self, variable: &Variable) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
+        let key: [u8; 32] = self
+            .base64(variable)?
+            .as_slice()
+            .try_into()
+            .map_err(|_| error(variable, "does not have 32 bytes"))?;
+        Ok(Zeroizing::new(key))
+    }
+
+    /// Whether an optional secret is given.
+    fn is_set(&self, variable: &Variable) -> bool {
+        let is_set = |name: &str| (self.0)(name).is_some_and(|value| !value.is_empty());
+        is_set(variable.name) || is_set(&format!("{}_FILE", variable.name))
     }
 
     fn number<T>(&self, variable: &Variable, min: T, max: T) -> Result<T, ConfigError>
@@ -241,7 +268,11 @@ fn error(variable: &Variable, problem: &str) -> ConfigError {
 #[must_use]
 pub fn help() -> String {
     let lines = VARIABLES.iter().map(|Variable { name, default, meaning }| {
-        let default = default.map_or_else(|| "required".to_owned(), |default| format!("default {default}"));
+        let default = match default {
+            None => "required".to_owned(),
+            Some("") => "optional".to_owned(),
+            Some(default) => format!("default {default}"),
+        };
         format!("  {name} ({default})\n      {meaning}\n")
     });
     format!(

@@ -92,12 +92,13 @@ pub async fn serve(
 async fn start(config: Config) -> Result<App> {
     let database = Database::new(config.database.servers, config.database.pool_size);
     until_available(|| migrate(&database)).await?;
-    let load = || Trust::load(&database, &config.key_encryption_key, &config.issuer);
+    let kek = Arc::new(config.key_encryption_key);
+    let load = || Trust::load(&database, Arc::clone(&kek), &config.issuer, config.key_rotation);
     let trust = Arc::new(until_available(load).await?);
     let CredentialsConfig { pepper, bcrypt_cost, hash_threads, rules } = config.credentials;
     let hasher = Arc::new(Hasher::start(pepper, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
-    tokio::spawn(feed.clone().run());
+    tokio::spawn(feed.clone().run(Arc::clone(&trust)));
     let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
     let lifetime = config.access_token_lifetime;
     let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), lifetime);

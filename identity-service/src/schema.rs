@@ -48,6 +48,7 @@ diesel::table! {
         sealed_private_key -> Bytea,
         state -> Text,
         created_at -> Timestamptz,
+        state_since -> Timestamptz,
     }
 }
 

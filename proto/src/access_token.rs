@@ -31,6 +31,9 @@ pub const LEEWAY: Duration = Duration::from_secs(5);
 pub const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// A longer token, in bytes, is refused before it is parsed.
 pub const MAX_LENGTH: usize = 4096;
+/// For how long verifiers may keep the public keys without asking again. identity-service publishes a new key for longer
+/// than that before it signs with it.
+pub const KEYS_MAX_AGE: Duration = Duration::from_secs(300);
 
 /// The header, and nothing else: another name in it (`crit`, `jku`, `jwk`, `x5u`, `x5c`, `b64` …) is refused,
 /// since it would say how to treat the token and we would not obey (RFC 7515 section 4.1.11, RFC 8725).

@@ -70,6 +70,19 @@ impl Process {
         *self.child.get_mut().unwrap() = spawn(self.name, &self.variables, &self.log);
     }
 
+    /// The same, and from now on with these variables in the place of its own.
+    pub fn restart_with(&mut self, variables: &[(&str, &str)]) {
+        self.variables = self.with(variables);
+        self.restart();
+    }
+
+    /// Its variables, but for these.
+    fn with(&self, variables: &[(&str, &str)]) -> Vec<(String, String)> {
+        let is_kept = |name: &String| variables.iter().all(|(other, _)| other != name);
+        let kept = self.variables.iter().filter(|(name, _)| is_kept(name)).cloned();
+        kept.chain(variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()))).collect()
+    }
+
     /// Runs another command of the same program with the same variables: its standard output, or what it says of
     /// its failure.
     pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
@@ -78,7 +91,16 @@ impl Process {
 
     /// The same, with something to read on standard input.
     pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Result<String, String> {
-        let mut child = program(self.name, &self.variables)
+        self.run(arguments, input, &self.variables)
+    }
+
+    /// The same without input, and with these variables in the place of its own.
+    pub fn command_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<String, String> {
+        self.run(arguments, "", &self.with(variables))
+    }
+
+    fn run(&self, arguments: &[&str], input: &str, variables: &[(String, String)]) -> Result<String, String> {
+        let mut child = program(self.name, variables)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use identity_service::trust::model::thumbprint;
+use identity_service::trust::keys::model::thumbprint;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
@@ -18,7 +18,7 @@ struct Row<'a> {
 
 impl Row<'_> {
     async fn insert(&self, database: &Database) -> Result<u64, tokio_postgres::Error> {
-        let sql = "INSERT INTO signing_keys VALUES ($1, $2, $3, 'next')";
+        let sql = "INSERT INTO signing_keys (kid, public_key, sealed_private_key, state) VALUES ($1, $2, $3, 'retired')";
         database.connect().await.execute(sql, &[&self.kid, &self.public_key, &self.sealed]).await
     }
 }

@@ -4,7 +4,7 @@
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// Its value when it is not set; `None` when it must be set.
+    /// Its value when it is not set, empty when it need not be; `None` when it must be set.
     pub default: Option<&'static str>,
     /// What it means, with its unit.
     pub meaning: &'static str,
@@ -23,6 +23,8 @@ variables! {
     ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway, at most 512 characters";
     PASSWORD_PEPPER None, "at least 32 random bytes in base64; without them no password verifies (a secret)";
     KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
+    KEY_ENCRYPTION_KEY_OTHER Some(""), "another such key that may have sealed them, while one is exchanged for the other (a secret)";
+    KEY_ROTATION_DAYS Some("90"), "after how many days the next signing key signs, 0 to 3650; 0: only when `key rotate` says so";
     LISTEN_ADDRESS Some("127.0.0.1:50051"), "the address and port of the gRPC API";
     ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a login is good, 60 to 86400 seconds";
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";

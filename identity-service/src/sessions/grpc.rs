@@ -50,7 +50,7 @@ impl SessionsService for Service {
         &self,
         request: Request<v1::GetSessionRequest>,
     ) -> Result<Response<v1::Session>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         let session = self.sessions.get(&caller, parse_target(&request.get_ref().id)).await?;
         Ok(Response::new(to_session(&session, Some(&caller))))
     }
@@ -59,7 +59,7 @@ impl SessionsService for Service {
         &self,
         request: Request<v1::DeleteSessionRequest>,
     ) -> Result<Response<()>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         let target = parse_target(&request.get_ref().id);
         self.sessions.log_out(caller, target).await?;
         Ok(Response::new(()))
@@ -69,7 +69,7 @@ impl SessionsService for Service {
         &self,
         request: Request<v1::DeleteSessionsRequest>,
     ) -> Result<Response<()>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         match parse_owner(&request.get_ref().user_id) {
             Owner::Me => self.sessions.log_out_elsewhere(caller).await?,
             Owner::Id(id) => self.users.end_sessions(caller, id).await?,
@@ -81,7 +81,7 @@ impl SessionsService for Service {
         &self,
         request: Request<v1::ListSessionsRequest>,
     ) -> Result<Response<v1::ListSessionsResponse>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         let v1::ListSessionsRequest { user_id, page_size, page_token } = request.get_ref();
         let owner = parse_owner(user_id);
         let page = || Page::parse(*page_size, page_token);

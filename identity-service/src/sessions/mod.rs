@@ -74,7 +74,7 @@ impl Sessions {
         if outdated {
             self.rehash(user, old, password);
         }
-        let access_token = signer::sign(&self.trust, &session, epoch)?;
+        let access_token = signer::sign(&self.trust, &session, epoch).await?;
         Ok(NewSession { session, access_token, expires_in: self.lifetime })
     }
 

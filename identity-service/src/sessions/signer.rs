@@ -10,12 +10,14 @@ use super::model::Session;
 use crate::error::{Error, Result};
 use crate::trust::Trust;
 
-/// Signs an access token that is good as long as the session.
+/// Signs an access token that is good as long as the session. Which key signs is decided now, after the times in the token:
+/// so none expires later than its key is kept for.
 ///
 /// # Errors
-/// [`Error::Internal`] when the signature cannot be made.
-pub(super) fn sign(trust: &Trust, session: &Session, epoch: i64) -> Result<String> {
-    let (key, kid) = trust.signing_key();
+/// [`Error::DatabaseUnavailable`] when nobody can say which key signs, [`Error::Internal`] when the signature cannot be made.
+pub(super) async fn sign(trust: &Trust, session: &Session, epoch: i64) -> Result<String> {
+    let keys = trust.keyring.fresh().await?;
+    let (key, kid) = keys.signing_key();
     let header =
         Header { typ: Some(TYPE.to_owned()), kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
     let claims = Claims {

@@ -1,5 +1,5 @@
-//! What tells verifiers that tokens have ended: one task a replica reads the table `revocations` again and again, and
-//! every follower is told what each read has found.
+//! What tells verifiers that tokens have ended, and that the keys have changed: one task a replica reads the table
+//! `revocations` again and again, and every follower is told what each read has found.
 //!
 //! A read begins when a replica says that it has ended something, and when a follower asks for one. The first only
 //! hastens; that an answer proves something rests on the second alone. All followers share the reads, however many ask.
@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
-use tokio::time::{interval, sleep, timeout};
-use tracing::{Instrument as _, debug, info, warn};
+use tokio::time::{sleep, timeout};
+use tracing::{Instrument as _, info, warn};
 
 use super::follower::Follower;
 use super::model::{Position, Read, Revocation};
 use super::store::{self, Found};
 use super::time::Time;
+use super::{Trust, keys, upkeep};
 use crate::database::{Database, Listener, Transaction};
 use crate::error::{Error, Result};
 
@@ -33,14 +33,14 @@ const BACKLOG: usize = 256;
 const FOLLOWERS: usize = 256;
 /// How many revocations one read tells all followers. When there are more, they begin again, each at his own pace.
 const MOST: i64 = 20_000;
-/// How long after a read the next one begins though nobody asks: so long is an answer about the time good.
-const IDLE: Duration = Duration::from_secs(5);
+/// How long after a read the next one begins though nobody asks: so that the keys are known, and the time.
+const IDLE: Duration = Duration::from_millis(500);
+/// When a follower who finds no place is to try again.
+const CROWDED: Duration = Duration::from_secs(5);
 /// For how many followers at once the database is asked what they have missed.
 const BEGINNERS: usize = 2;
 /// How long a new follower waits for the task to have begun.
 const START: Duration = Duration::from_secs(1);
-/// How often what nobody need know any more is removed.
-const REMOVAL: Duration = Duration::from_secs(60);
 
 /// The feed of a replica. A clone is another handle of the same.
 #[derive(Clone)]
@@ -82,13 +82,13 @@ impl Feed {
         }))
     }
 
-    /// Reads, and removes what nobody need know any more, until the feed is closed. Whatever fails is tried again.
-    pub async fn run(self) {
+    /// Reads, notes how the keys change, and does what is due, until the feed is closed. Whatever fails is tried again.
+    pub async fn run(self, trust: Arc<Trust>) {
         let mut is_closed = self.0.is_closed.subscribe();
         tokio::select! {
             _ = is_closed.wait_for(|is_closed| *is_closed) => {}
-            () = self.keep_reading() => {}
-            () = self.keep_short() => {}
+            () = self.keep_reading(&trust) => {}
+            () = upkeep::keep_up(&self, &self.0.database, &trust) => {}
         }
     }
 
@@ -151,7 +151,7 @@ impl Feed {
     /// [`Error::Overloaded`] when there are too many.
     pub fn place(&self) -> Result<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.0.places).try_acquire_owned();
-        place.map_err(|_| Error::Overloaded { retry_after: IDLE })
+        place.map_err(|_| Error::Overloaded { retry_after: CROWDED })
     }
 
     /// Begins to follow, from a position on; from nothing without one, and when nobody knows any more what came after it.
@@ -183,10 +183,10 @@ impl Feed {
         self.0.is_closed.subscribe()
     }
 
-    async fn keep_reading(&self) {
+    async fn keep_reading(&self, trust: &Trust) {
         let mut is_well = true;
         loop {
-            let Err(error) = self.read_on(&mut is_well).await;
+            let Err(error) = self.read_on(trust, &mut is_well).await;
             if is_well {
                 warn!(
                     cause = error.source(),
@@ -198,10 +198,10 @@ impl Feed {
         }
     }
 
-    async fn read_on(&self, is_well: &mut bool) -> Result<Infallible> {
+    async fn read_on(&self, trust: &Trust, is_well: &mut bool) -> Result<Infallible> {
         let mut listener = self.0.database.listen(store::CHANNEL).await?;
         loop {
-            self.read(&mut listener).await?;
+            self.read(trust, &mut listener).await?;
             if !*is_well {
                 info!("revocations can be read again");
                 *is_well = true;
@@ -222,7 +222,7 @@ impl Feed {
     }
 
     /// One read, of which all followers are told.
-    async fn read(&self, listener: &mut Listener) -> Result<()> {
+    async fn read(&self, trust: &Trust, listener: &mut Listener) -> Result<()> {
         let asked = Instant::now();
         let number = self.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let before = self.0.position.borrow().clone();
@@ -241,8 +241,10 @@ impl Feed {
             // Now the life of the server has a name. Whatever was there before, followers begin again.
             None => listener.run(async |connection| Ok(store::find_position(connection).await?)).await?,
         };
-        let Found { position, time, revocations } = found
+        let Found { position, time, keys, revocations } = found
             .ok_or_else(|| Error::DatabaseUnavailable("the server begins one life after the other".into()))?;
+        let again = async || listener.run(keys::list_over).await;
+        let keys = trust.keyring.catch_up(asked, &keys, again).await?;
         if before.is_some_and(|before| before.feed != position.feed) {
             info!("the database was started anew, or has changed: verifiers are told everything again");
         }
@@ -250,42 +252,10 @@ impl Feed {
         // Followers of another life of the server see by the position that they have to begin again; and without one all do.
         let is_whole = i64::try_from(revocations.len()).is_ok_and(|count| count < MOST);
         let told = is_whole.then(|| position.clone());
-        let read = Read { number, revocations: self.kept(revocations), position: told, time };
+        let (keys, revocations) = (Some(keys), self.kept(revocations));
+        let read = Read { number, keys, revocations, position: told, time };
         let _nobody_follows = self.0.reads.send(Arc::new(read));
         self.0.position.send_replace(Some(position));
         Ok(())
-    }
-
-    async fn keep_short(&self) {
-        let mut ticks = interval(REMOVAL);
-        loop {
-            ticks.tick().await;
-            match self.remove().await {
-                Ok(count) => debug!(count, "revocations were removed that nobody need know any more"),
-                Err(error) => {
-                    warn!(cause = error.source(), "revocations were not removed; it is tried again");
-                }
-            }
-        }
-    }
-
-    async fn remove(&self) -> Result<usize> {
-        let mut count = 0;
-        loop {
-            if !self.may_forget() {
-                return Ok(count);
-            }
-            let removed = self
-                .0
-                .database
-                .transaction(|connection| {
-                    async move { Ok(store::delete_forgotten(connection).await?) }.boxed()
-                })
-                .await?;
-            count += removed;
-            if removed < store::REMOVED_AT_ONCE {
-                return Ok(count);
-            }
-        }
     }
 }

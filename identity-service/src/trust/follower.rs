@@ -66,9 +66,9 @@ impl Follower {
     pub async fn catch_up(&mut self) -> Result<Option<Read>> {
         match std::mem::replace(&mut self.missed, Missed::Nothing) {
             Missed::Nothing => Ok(None),
-            Missed::Some(Found { position, time, revocations }) => {
+            Missed::Some(Found { position, time, revocations, .. }) => {
                 let revocations = self.feed.kept(revocations);
-                Ok(Some(Read { number: 0, revocations, position: Some(position), time }))
+                Ok(Some(Read { number: 0, keys: None, revocations, position: Some(position), time }))
             }
             Missed::After { id, position, time } => {
                 let page = async |connection: &mut Transaction| {
@@ -85,7 +85,8 @@ impl Follower {
                     }
                     None => Some(position),
                 };
-                Ok(Some(Read { number: 0, revocations: self.feed.kept(revocations), position, time }))
+                let revocations = self.feed.kept(revocations);
+                Ok(Some(Read { number: 0, keys: None, revocations, position, time }))
             }
         }
     }

@@ -13,7 +13,9 @@ use tokio::time::{sleep_until, timeout};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::model::{KeyState, Position, PublicKey, Read, Revocation, Revoked};
+use super::keys::KeySet;
+use super::keys::model::{KeyState, PublicKey};
+use super::model::{Position, Read, Revocation, Revoked};
 use super::{Feed, Trust};
 use crate::error::{Error, Result, Violation};
 use crate::sessions::last_seen::LastSeen;
@@ -44,7 +46,8 @@ impl TrustService for Service {
         &self,
         _request: Request<v1::GetKeysRequest>,
     ) -> Result<Response<v1::GetKeysResponse>, Status> {
-        Ok(Response::new(to_keys(&self.trust)))
+        let keys = self.trust.keyring.fresh().await?;
+        Ok(Response::new(to_keys(self.trust.issuer(), &keys)))
     }
 
     type WatchStream = Answers;
@@ -57,12 +60,11 @@ impl TrustService for Service {
         let mut requests = request.into_inner();
         let from = parse_start(requests.message().await?)?;
         let (sender, receiver) = mpsc::channel(1);
-        let keys = v1::WatchResponse { keys: Some(to_keys(&self.trust)), ..Default::default() };
-        let feed = self.feed.clone();
+        let (trust, feed) = (Arc::clone(&self.trust), self.feed.clone());
         tokio::spawn(async move {
             let mut closed = feed.closed();
             let told = tokio::select! {
-                told = tell(requests, feed, from, keys, &sender) => told,
+                told = tell(requests, &trust, feed, from, &sender) => told,
                 _ = closed.wait_for(|is_closed| *is_closed) => Ok(()),
             };
             if let Err(Ended::Failed(error)) = told {
@@ -106,17 +108,19 @@ async fn send(sender: &Sender, messages: impl IntoIterator<Item = v1::WatchRespo
 /// Tells a follower everything, until he or the replica goes.
 async fn tell(
     mut requests: Streaming<v1::WatchRequest>,
+    trust: &Trust,
     feed: Feed,
     from: Option<Position>,
-    keys: v1::WatchResponse,
     sender: &Sender,
 ) -> Result<(), Ended> {
-    send(sender, [keys]).await?;
+    let mut known = trust.keyring.last();
+    let keys = Some(to_keys(trust.issuer(), &known));
+    send(sender, [v1::WatchResponse { keys, ..Default::default() }]).await?;
     let mut follower = feed.follow(from).await?;
     let mut probes = Probes::default();
     // He is not listened to meanwhile: so his probes are answered by reads that begin later still.
     while let Some(missed) = follower.catch_up().await? {
-        send(sender, to_messages(&missed, 0)).await?;
+        send(sender, to_messages(&missed, None, 0)).await?;
     }
     let mut heard = Instant::now();
     loop {
@@ -136,10 +140,13 @@ async fn tell(
             },
         };
         let answered = probes.answered_by(&read);
-        if answered == 0 && read.revocations.is_empty() {
+        let changed = read.keys.as_ref().filter(|keys| !Arc::ptr_eq(keys, &known));
+        if answered == 0 && read.revocations.is_empty() && changed.is_none() {
             continue;
         }
-        send(sender, to_messages(&read, answered)).await?;
+        let keys = changed.map(|keys| to_keys(trust.issuer(), keys));
+        send(sender, to_messages(&read, keys, answered)).await?;
+        known = changed.cloned().unwrap_or(known);
     }
 }
 
@@ -184,8 +191,8 @@ fn parse_probe(request: &v1::WatchRequest) -> Result<u64> {
     }
 }
 
-/// A read in messages that are not too long; the last one makes it complete.
-fn to_messages(read: &Read, answered: u64) -> Vec<v1::WatchResponse> {
+/// A read in messages that are not too long; the first has the keys if they have changed, the last one makes it complete.
+fn to_messages(read: &Read, keys: Option<v1::GetKeysResponse>, answered: u64) -> Vec<v1::WatchResponse> {
     let revocations: Vec<_> = read.revocations.iter().map(to_revocation).collect();
     let mut messages: Vec<_> = revocations
         .chunks(PIECE)
@@ -193,6 +200,9 @@ fn to_messages(read: &Read, answered: u64) -> Vec<v1::WatchResponse> {
         .collect();
     if messages.is_empty() {
         messages.push(v1::WatchResponse::default());
+    }
+    if let Some(first) = messages.first_mut() {
+        first.keys = keys;
     }
     if let Some(last) = messages.last_mut() {
         last.position = read.position.as_ref().map(Position::to_text).unwrap_or_default();
@@ -236,22 +246,23 @@ impl Callers {
     /// The caller of this request.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`]: no token, two, or one that is not believed.
-    pub fn of<T>(&self, request: &Request<T>) -> Result<Caller> {
+    /// [`Error::Unauthenticated`]: no token, two, or one that is not believed. [`Error::DatabaseUnavailable`] when nobody can
+    /// say which keys there are.
+    pub async fn of<T: Sync>(&self, request: &Request<T>) -> Result<Caller> {
         let values = request.metadata().get_all("authorization").iter().map(MetadataValue::as_encoded_bytes);
         let token = bearer::token(values).map_err(Error::unauthenticated)?;
         let token = token
             .ok_or_else(|| Error::unauthenticated("there is no authorization of the form Bearer TOKEN"))?;
         let now = self.now();
-        let caller = self.trust.verify(now, token)?;
+        let caller = self.trust.verify(now, token).await?;
         self.last_seen.note(now, caller.session);
         Ok(caller)
     }
 }
 
-fn to_keys(trust: &Trust) -> v1::GetKeysResponse {
-    let keys = trust.keys().iter().map(to_public_key).collect();
-    v1::GetKeysResponse { issuer: trust.issuer().to_owned(), keys }
+fn to_keys(issuer: &str, keys: &KeySet) -> v1::GetKeysResponse {
+    let keys = keys.public().iter().map(to_public_key).collect();
+    v1::GetKeysResponse { issuer: issuer.to_owned(), keys }
 }
 
 fn to_public_key(key: &PublicKey) -> v1::PublicKey {

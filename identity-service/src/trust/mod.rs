@@ -3,18 +3,18 @@
 mod feed;
 mod follower;
 pub mod grpc;
+pub mod keys;
 pub mod model;
 mod seal;
 mod store;
 mod time;
+mod upkeep;
 
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use futures_util::FutureExt as _;
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::DecodingKey;
 use portcullis_proto::access_token::{self, Claims, Memory, Refusal};
-use zeroize::Zeroizing;
 
 pub use feed::Feed;
 pub use seal::KeyEncryptionKey;
@@ -23,43 +23,38 @@ use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
 use crate::sessions::model::Caller;
-use model::{KeyState, PublicKey, SealedKey, thumbprint};
+use keys::Keyring;
+use keys::life::Keeper;
 
 /// How many tokens are remembered whose signature was found good.
 const CHECKED_TOKENS: usize = 10_000;
 
-/// The keys of this issuer.
+/// Who is believed: whoever shows what this issuer has signed.
 pub struct Trust {
     checked: Memory,
-    keys: Vec<PublicKey>,
-    signing_key: EncodingKey,
-    signing_kid: String,
+    /// The keys of the issuer.
+    pub keyring: Keyring,
+    keeper: Keeper,
+    rotation: Option<Duration>,
 }
 
 impl Trust {
-    /// Loads the keys; makes the first one when there is none. Replicas that do so at once end up with one key:
-    /// the database takes the first and ignores the others.
+    /// Loads the keys; makes the first ones when there are none. Of replicas that do so at once, one makes them. `rotation`
+    /// is how old a key becomes that signs; `None` stands for ever.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], and [`Error::Internal`] when the key-encryption key is not the one that
     /// the keys were sealed with, or a key is not whole; then nothing has been changed.
-    pub async fn load(database: &Database, kek: &KeyEncryptionKey, issuer: &str) -> Result<Self> {
-        let mut keys = list_keys(database).await?;
-        if !keys.iter().any(|key| key.public.state == KeyState::Current) {
-            insert_first_key(database, new_key(kek)?).await?;
-            keys = list_keys(database).await?;
-        }
-        let mut signing = None;
-        for key in &keys {
-            let private = open(kek, key)?;
-            if key.public.state == KeyState::Current {
-                signing = Some((EncodingKey::from_ed_der(&private), key.public.kid.clone()));
-            }
-        }
-        let (signing_key, signing_kid) =
-            signing.ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
-        let keys = keys.into_iter().map(|key| key.public).collect();
-        Ok(Self { checked: Memory::of(issuer, CHECKED_TOKENS), keys, signing_key, signing_kid })
+    pub async fn load(
+        database: &Database,
+        kek: Arc<KeyEncryptionKey>,
+        issuer: &str,
+        rotation: Option<Duration>,
+    ) -> Result<Self> {
+        let keeper = Keeper { database: database.clone(), kek: Arc::clone(&kek) };
+        keeper.keep(rotation).await?;
+        let keyring = Keyring::load(database.clone(), kek).await?;
+        Ok(Self { checked: Memory::of(issuer, CHECKED_TOKENS), keyring, keeper, rotation })
     }
 
     /// The value of the claim `iss`.
@@ -68,26 +63,24 @@ impl Trust {
         self.checked.issuer()
     }
 
-    /// The public keys, the current one first.
-    #[must_use]
-    pub fn keys(&self) -> &[PublicKey] {
-        &self.keys
-    }
-
-    /// The key to sign with, and its id.
-    #[must_use]
-    pub fn signing_key(&self) -> (&EncodingKey, &str) {
-        (&self.signing_key, &self.signing_kid)
-    }
-
     /// Believes an access token, or not. Whether its session goes on, only the database knows.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`].
-    pub fn verify(&self, now: SystemTime, token: &str) -> Result<Caller> {
-        let key_of = |kid: &str| self.keys.iter().find(|key| key.kid == kid).map(|key| key.public_key);
-        let claims = self.checked.verify(now, token, key_of).map_err(Error::unauthenticated)?;
-        Ok(to_caller(&claims))
+    /// [`Error::Unauthenticated`], and those of [`Keyring::fresh`].
+    pub async fn verify(&self, now: SystemTime, token: &str) -> Result<Caller> {
+        let keys = self.keyring.fresh().await?;
+        let claims = self.checked.verify(now, token, |kid| keys.public_key(kid));
+        Ok(to_caller(&claims.map_err(Error::unauthenticated)?))
+    }
+
+    /// Does what is due in the life of the keys; whether anything was.
+    async fn keep_keys(&self, now: SystemTime) -> Result<bool> {
+        let there = keys::list(&self.keeper.database).await?;
+        let is_due = keys::model::due(now, &keys::to_public(there), self.rotation).is_some();
+        if is_due {
+            self.keeper.keep(self.rotation).await?;
+        }
+        Ok(is_due)
     }
 }
 
@@ -108,7 +101,7 @@ pub struct Explained {
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn explain(database: &Database, issuer: &str, token: &str) -> Result<Explained> {
-    let keys = list_keys(database).await?;
+    let keys = keys::list(database).await?;
     let here = database.read(async |connection| Ok(store::find_position(connection).await?)).await?;
     let now = here.map_or_else(SystemTime::now, |found| found.time);
     let key_of = |kid: &str| {
@@ -118,14 +111,6 @@ pub async fn explain(database: &Database, issuer: &str, token: &str) -> Result<E
     let claims = access_token::read(token, issuer, key_of).ok();
     let caller = access_token::verify(now, token, issuer, key_of).map(|claims| to_caller(&claims));
     Ok(Explained { claims, caller })
-}
-
-/// The keys in the database, the current one first, then the newest.
-///
-/// # Errors
-/// [`Error::DatabaseUnavailable`].
-pub async fn list_keys(database: &Database) -> Result<Vec<SealedKey>> {
-    database.read(async |connection| store::list(connection).await).await
 }
 
 /// Lets all verifiers know that something has ended, for a process that runs no [`Feed`]. If that fails they know it a
@@ -158,43 +143,4 @@ pub(crate) async fn revoke_sessions(
 /// [`Error::DatabaseUnavailable`].
 pub(crate) async fn revoke_user(connection: &mut Transaction, user: UserId, epoch: i64) -> Result<()> {
     Ok(store::insert_user(connection, user, epoch).await?)
-}
-
-/// The private half of a stored key that is whole. Who can write to the database but does not know the key-encryption
-/// key cannot make us believe a public key of his own, or one that everybody can sign for.
-fn open(kek: &KeyEncryptionKey, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>> {
-    let PublicKey { kid, public_key, .. } = &key.public;
-    let broken = |why| Error::Internal(format!("the signing key {kid} in the database {why}").into());
-    if thumbprint(public_key) != *kid {
-        return Err(broken("has an id that is not the thumbprint of its public key"));
-    }
-    let private = kek.open(kid, &key.sealed_private).ok_or_else(|| {
-        let sealed = format!("the signing key {kid} in the database was sealed with");
-        Error::Internal(format!("KEY_ENCRYPTION_KEY is not the key that {sealed}").into())
-    })?;
-    let is_of_private = |pair: Ed25519KeyPair| pair.public_key().as_ref() == public_key;
-    match Ed25519KeyPair::from_pkcs8(&private).map(is_of_private) {
-        Ok(true) => Ok(private),
-        Ok(false) | Err(_) => Err(broken("has a public half that is not that of its private half")),
-    }
-}
-
-async fn insert_first_key(database: &Database, key: SealedKey) -> Result<()> {
-    database
-        .transaction(move |connection| {
-            async move { store::insert_if_no_current(connection, &key).await }.boxed()
-        })
-        .await
-}
-
-fn new_key(kek: &KeyEncryptionKey) -> Result<SealedKey> {
-    let no_randomness = |_| Error::Internal("the system gives no randomness".into());
-    let pair = Ed25519KeyPair::generate().map_err(no_randomness)?;
-    let private = pair.to_pkcs8().map_err(no_randomness)?;
-    let public_key: [u8; 32] =
-        pair.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes (RFC 8032)");
-    let kid = thumbprint(&public_key);
-    let sealed_private = kek.seal(&kid, private.as_ref()).map_err(no_randomness)?;
-    let public = PublicKey { kid, public_key, state: KeyState::Current, created_at: SystemTime::now() };
-    Ok(SealedKey { public, sealed_private })
 }

@@ -6,37 +6,56 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-/// The key that seals signing keys. It comes from configuration and is never stored.
-pub struct KeyEncryptionKey(LessSafeKey);
+/// The key that seals signing keys. It comes from configuration and is never stored. While it is exchanged there is
+/// another one, which opens what it has sealed.
+pub struct KeyEncryptionKey {
+    own: LessSafeKey,
+    other: Option<LessSafeKey>,
+}
 
 impl KeyEncryptionKey {
     /// A key of 32 random bytes.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key).expect("AES-256 takes every key of 32 bytes");
-        Self(LessSafeKey::new(key))
+        Self { own: to_key(key), other: None }
+    }
+
+    /// The same, and what this other one has sealed can be opened too.
+    #[must_use]
+    pub fn or(self, other: &[u8; 32]) -> Self {
+        Self { other: Some(to_key(other)), ..self }
     }
 
     pub(super) fn seal(&self, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce)?;
         let mut sealed = private.to_vec();
-        self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kid), &mut sealed)?;
+        self.own.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(kid),
+            &mut sealed,
+        )?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
     /// `None` when the key, the id or a byte is another than when it was sealed.
     pub(super) fn open(&self, kid: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
-        let mut private = Zeroizing::new(sealed.to_vec());
-        let length = self
-            .0
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(kid), &mut private)
-            .ok()?
-            .len();
-        private.truncate(length);
-        Some(private)
+        open(&self.own, kid, sealed).or_else(|| open(self.other.as_ref()?, kid, sealed))
     }
+}
+
+fn to_key(key: &[u8; 32]) -> LessSafeKey {
+    let key = UnboundKey::new(&AES_256_GCM, key).expect("AES-256 takes every key of 32 bytes");
+    LessSafeKey::new(key)
+}
+
+fn open(key: &LessSafeKey, kid: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
+    let mut private = Zeroizing::new(sealed.to_vec());
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let length = key.open_in_place(nonce, Aad::from(kid), &mut private).ok()?.len();
+    private.truncate(length);
+    Some(private)
 }
 
 #[cfg(test)]
@@ -56,5 +75,19 @@ mod tests {
             assert!(key.open("kid", &changed).is_none(), "byte {position}");
         }
         assert!(key.open("kid", &[]).is_none());
+    }
+
+    #[test]
+    fn what_another_key_has_sealed_opens_as_long_as_that_is_known() {
+        let (old, new) = (KeyEncryptionKey::new(&[1; 32]), KeyEncryptionKey::new(&[2; 32]));
+        let both = KeyEncryptionKey::new(&[2; 32]).or(&[1; 32]);
+        let sealed = old.seal("kid", b"private").unwrap();
+        assert!(new.open("kid", &sealed).is_none());
+        assert_eq!(both.open("kid", &sealed).unwrap().as_slice(), b"private");
+        assert!(both.open("other", &sealed).is_none());
+        // What it seals itself, the other one cannot open.
+        let anew = both.seal("kid", b"private").unwrap();
+        assert!(old.open("kid", &anew).is_none());
+        assert_eq!(new.open("kid", &anew).unwrap().as_slice(), b"private");
     }
 }

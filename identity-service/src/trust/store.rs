@@ -1,4 +1,4 @@
-//! The tables `signing_keys`, `revocations` and `revocation_feeds`.
+//! The tables `revocations` and `revocation_feeds`.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,10 +9,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use portcullis_proto::access_token::MAX_LIFETIME;
 use time::OffsetDateTime;
 
-use super::model::{KeyState, Position, PublicKey, Revocation, Revoked, SealedKey, kept_for};
-use crate::error::{Error, Result};
+use super::model::{Position, Revocation, Revoked, kept_for};
 use crate::ids::{SessionId, UserId};
-use crate::schema::{revocation_feeds, revocations, signing_keys};
+use crate::schema::{revocation_feeds, revocations};
 
 /// The channel on which it is told that something has ended. That may be lost, and then costs time and nothing else.
 pub(super) const CHANNEL: &str = "revocations";
@@ -20,54 +19,6 @@ pub(super) const CHANNEL: &str = "revocations";
 const ROWS: usize = 10_000;
 /// How many rows are removed in one transaction.
 pub(super) const REMOVED_AT_ONCE: usize = 5_000;
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = signing_keys, check_for_backend(diesel::pg::Pg))]
-struct Row {
-    kid: String,
-    public_key: Vec<u8>,
-    sealed_private_key: Vec<u8>,
-    state: String,
-    created_at: OffsetDateTime,
-}
-
-/// The current key first, then the newest.
-pub(super) async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<SealedKey>> {
-    let rows: Vec<Row> = signing_keys::table
-        .select(Row::as_select())
-        .order((signing_keys::state.eq(KeyState::Current.as_str()).desc(), signing_keys::created_at.desc()))
-        .load(connection)
-        .await?;
-    rows.into_iter().map(read).collect()
-}
-
-/// Inserts a current key unless there is one: of replicas that start at once, the first wins.
-pub(super) async fn insert_if_no_current(connection: &mut AsyncPgConnection, key: &SealedKey) -> Result<()> {
-    diesel::insert_into(signing_keys::table)
-        .values((
-            signing_keys::kid.eq(&key.public.kid),
-            signing_keys::public_key.eq(key.public.public_key.as_slice()),
-            signing_keys::sealed_private_key.eq(&key.sealed_private),
-            signing_keys::state.eq(key.public.state.as_str()),
-            signing_keys::created_at.eq(OffsetDateTime::from(key.public.created_at)),
-        ))
-        .on_conflict_do_nothing()
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-fn read(row: Row) -> Result<SealedKey> {
-    let unreadable =
-        || Error::Internal(format!("the signing key {} in the database is malformed", row.kid).into());
-    let public = PublicKey {
-        public_key: row.public_key.as_slice().try_into().map_err(|_| unreadable())?,
-        state: KeyState::parse(&row.state).ok_or_else(unreadable)?,
-        kid: row.kid.clone(),
-        created_at: row.created_at.into(),
-    };
-    Ok(SealedKey { public, sealed_private: row.sealed_private_key })
-}
 
 /// Writes that sessions have ended, whose last tokens expire at these times.
 pub(super) async fn insert_sessions(
@@ -139,6 +90,8 @@ pub(super) struct Found {
     pub(super) position: Position,
     /// What the clock of the database said.
     pub(super) time: SystemTime,
+    /// Which keys there were, in which states.
+    pub(super) keys: String,
     pub(super) revocations: Vec<Revocation>,
 }
 
@@ -163,13 +116,17 @@ struct FoundRow {
     snapshot: String,
     #[diesel(sql_type = sql_types::Timestamptz)]
     time: OffsetDateTime,
+    #[diesel(sql_type = sql_types::Text)]
+    keys: String,
     #[diesel(embed)]
     revocation: RevocationRow,
 }
 
-/// Where a reader is: the life of the server, and what of it this statement sees.
+/// Where a reader is: the life of the server, what of it this statement sees, and the keys, as
+/// [`KeySet::summary`](super::keys::KeySet::summary) puts them.
 const HERE: &str = "id || '@' || extract(epoch FROM pg_postmaster_start_time()) AS feed, \
-     pg_current_snapshot()::text AS snapshot, now() AS time";
+     pg_current_snapshot()::text AS snapshot, now() AS time, \
+     (SELECT coalesce(string_agg(kid || ':' || state, ' ' ORDER BY kid COLLATE \"C\"), '') FROM signing_keys) AS keys";
 /// Nothing, on a server that takes no writes any more: what it shows may be of long ago.
 const OF_PRIMARY: &str = "revocation_feeds WHERE NOT current_setting('transaction_read_only')::boolean";
 /// A revocation, of which somebody may have to know for so many seconds.
@@ -233,9 +190,9 @@ pub(super) async fn find_page(
 fn to_found(rows: Vec<FoundRow>) -> Option<Found> {
     let first = rows.as_slice().first()?;
     let position = Position { feed: first.feed.clone(), snapshot: first.snapshot.clone() };
-    let time = first.time.into();
+    let (time, keys) = (first.time.into(), first.keys.clone());
     let revocations = rows.into_iter().filter_map(|row| to_revocation(row.revocation)).collect();
-    Some(Found { position, time, revocations })
+    Some(Found { position, time, keys, revocations })
 }
 
 /// A row is of a session or of a user: the table has a CHECK.

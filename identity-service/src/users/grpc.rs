@@ -38,7 +38,7 @@ impl UsersService for Service {
     }
 
     async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::User>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         let user = self.users.get(&caller, parse_target(&request.get_ref().id)).await?;
         Ok(Response::new(to_user(&user)))
     }
@@ -47,7 +47,7 @@ impl UsersService for Service {
         &self,
         request: Request<v1::UpdateUserRequest>,
     ) -> Result<Response<v1::User>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         let request = request.into_inner();
         let target = parse_target(&request.id);
         let user = self.users.update(caller, target, || parse_changes(target, request)).await?;
@@ -55,7 +55,7 @@ impl UsersService for Service {
     }
 
     async fn delete_user(&self, request: Request<v1::DeleteUserRequest>) -> Result<Response<()>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         let id = parse_uuid(&request.get_ref().id).map(UserId::from);
         self.users.delete(caller, id).await?;
         Ok(Response::new(()))
@@ -65,7 +65,7 @@ impl UsersService for Service {
         &self,
         request: Request<v1::ListUsersRequest>,
     ) -> Result<Response<v1::ListUsersResponse>, Status> {
-        let caller = self.callers.of(&request)?;
+        let caller = self.callers.of(&request).await?;
         let v1::ListUsersRequest { page_size, page_token } = request.get_ref();
         let Listed { users, next } = self.users.list(&caller, || Page::parse(*page_size, page_token)).await?;
         Ok(Response::new(v1::ListUsersResponse {

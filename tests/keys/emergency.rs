@@ -1,0 +1,87 @@
+//! F23: a key that somebody has stolen is worth nothing within two seconds, at every gateway and every replica.
+
+use std::time::{Duration, Instant};
+
+use super::rotation::scene;
+use super::watch::{LAW, Removed, Watch, judge};
+use super::{kid, list, log_in, parse, the};
+use crate::harness::{Flaw, NaiveReplica, Process, Rpc, outcome, rounds, with_token};
+use portcullis_proto::v1::GetUserRequest;
+
+#[tokio::test]
+async fn f23_a_key_that_is_compromised_is_refused_everywhere_within_two_seconds() {
+    let (fleet, first) = scene().await;
+    let watch = Watch::begin(&fleet.gateways, std::slice::from_ref(&first));
+    let mut removed = Removed::new();
+    for round in 0..rounds(3, 20) {
+        let stolen = the("current", &list(&fleet.identities[0]));
+        let token = log_in(&fleet.gateways[round % 2]).await;
+        assert_eq!(kid(&token), stolen);
+        watch.add(&token);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let begun = Instant::now();
+        let retire = ["key", "retire", stolen.as_str(), "--compromised"];
+        let after = parse(&fleet.identities[round % 3].command(&retire).unwrap());
+        let done = Instant::now();
+        removed.insert(stolen.clone(), (begun, done));
+        assert!(after.iter().all(|key| key.kid != stolen), "{after:#?}");
+        // Who has to log in again can, at once, and is believed everywhere.
+        let again = log_in(&fleet.gateways[0]).await;
+        assert_eq!(kid(&again), the("current", &after));
+        watch.add(&again);
+        tokio::time::sleep(LAW.saturating_sub(done.elapsed()) + Duration::from_secs(1)).await;
+        for identity in &fleet.identities {
+            let mut rpc = Rpc::connect(identity.port).await;
+            let me = || GetUserRequest { id: "me".into() };
+            let said = outcome(&rpc.users.get_user(with_token(me(), &token)).await);
+            assert_eq!(said, "Unauthenticated UNAUTHENTICATED");
+            assert_eq!(outcome(&rpc.users.get_user(with_token(me(), &again)).await), "OK");
+        }
+    }
+    let heard = watch.end().await;
+    let wrong = judge(&heard, &removed);
+    assert!(wrong.is_empty(), "{} of {}: {:#?}", wrong.len(), heard.len(), &wrong[..wrong.len().min(10)]);
+    let last = |kid: &String, done: &Instant| {
+        let believed = heard.iter().filter(|heard| heard.kid == *kid && heard.status < 300);
+        believed.map(|heard| heard.asked.saturating_duration_since(*done)).max().unwrap_or_default()
+    };
+    let worst = removed.iter().map(|(kid, (_, done))| last(kid, done)).max();
+    println!("believed for {worst:?} after the command had ended, at the most");
+}
+
+#[tokio::test]
+async fn f23_control_a_gateway_that_is_not_told_of_the_removal_is_found_out() {
+    let (fleet, token) = scene().await;
+    let real = fleet.identities[0].port;
+    let naive = NaiveReplica::start(Flaw::IgnoresRevocations, &fleet.database, real).await;
+    let gateway = Process::gateway_to(naive.port, &[]);
+    gateway.until_ready().await;
+    let watch = Watch::begin(std::slice::from_ref(&gateway), std::slice::from_ref(&token));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (begun, stolen) = (Instant::now(), kid(&token));
+    fleet.identities[0].command(&["key", "retire", &stolen, "--compromised"]).unwrap();
+    let removed = Removed::from([(stolen, (begun, Instant::now()))]);
+    tokio::time::sleep(LAW + Duration::from_secs(1)).await;
+    assert!(!judge(&watch.end().await, &removed).is_empty());
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_read_the_keys_believes_nobody_and_says_so() {
+    let (fleet, token) = scene().await;
+    let me = || GetUserRequest { id: "me".into() };
+    let mut rpc = Rpc::connect(fleet.identities[0].port).await;
+    assert_eq!(outcome(&rpc.users.get_user(with_token(me(), &token)).await), "OK");
+    // As somebody would who can write to the database, and does not know the key-encryption key.
+    let sql = "UPDATE signing_keys SET state = 'retired' WHERE state = 'current';
+               UPDATE signing_keys SET state = 'current', sealed_private_key = 'nothing sealed' WHERE state = 'next'";
+    fleet.database.connect().await.batch_execute(sql).await.unwrap();
+    tokio::time::sleep(LAW).await;
+    let said = outcome(&rpc.users.get_user(with_token(me(), &token)).await);
+    assert_eq!(said, "Internal INTERNAL");
+    let log = fleet.identities[0].log();
+    assert!(log.contains("KEY_ENCRYPTION_KEY is not the key that the signing key"), "{log}");
+    for http in fleet.clients() {
+        let status = http.bare("GET", "/auth/check", &token).await.status;
+        assert!(status >= 500, "{status}: nobody can know");
+    }
+}
