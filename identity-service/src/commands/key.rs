@@ -61,7 +61,7 @@ impl Command {
 }
 
 fn keeper(vars: &Vars<'_>, database: &Database) -> Result<Keeper, Failure> {
-    Ok(Keeper { database: database.clone(), kek: Arc::new(vars.key_encryption_key()?) })
+    Ok(Keeper { database: database.clone(), kek: Arc::new(vars.key_encryption_key()?), rotation: None })
 }
 
 async fn rotate(keeper: &Keeper, now: bool) -> Result<(), Failure> {

@@ -34,8 +34,8 @@ pub struct Trust {
     checked: Memory,
     /// The keys of the issuer.
     pub keyring: Keyring,
+    /// Who does what is due about them.
     keeper: Keeper,
-    rotation: Option<Duration>,
 }
 
 impl Trust {
@@ -51,10 +51,10 @@ impl Trust {
         issuer: &str,
         rotation: Option<Duration>,
     ) -> Result<Self> {
-        let keeper = Keeper { database: database.clone(), kek: Arc::clone(&kek) };
-        keeper.keep(rotation).await?;
+        let keeper = Keeper { database: database.clone(), kek: Arc::clone(&kek), rotation };
+        keeper.keep().await?;
         let keyring = Keyring::load(database.clone(), kek).await?;
-        Ok(Self { checked: Memory::of(issuer, CHECKED_TOKENS), keyring, keeper, rotation })
+        Ok(Self { checked: Memory::of(issuer, CHECKED_TOKENS), keyring, keeper })
     }
 
     /// The value of the claim `iss`.
@@ -71,16 +71,6 @@ impl Trust {
         let keys = self.keyring.fresh().await?;
         let claims = self.checked.verify(now, token, |kid| keys.public_key(kid));
         Ok(to_caller(&claims.map_err(Error::unauthenticated)?))
-    }
-
-    /// Does what is due in the life of the keys; whether anything was.
-    async fn keep_keys(&self, now: SystemTime) -> Result<bool> {
-        let there = keys::list(&self.keeper.database).await?;
-        let is_due = keys::model::due(now, &keys::to_public(there), self.rotation).is_some();
-        if is_due {
-            self.keeper.keep(self.rotation).await?;
-        }
-        Ok(is_due)
     }
 }
 

@@ -19,7 +19,7 @@ const KEYS: Duration = Duration::from_secs(5);
 
 /// Does it, for ever. Whatever fails is tried again.
 pub(super) async fn keep_up(feed: &Feed, database: &Database, trust: &Trust) {
-    tokio::join!(keep_short(feed, database), keep_keys(feed, database, trust));
+    tokio::join!(keep_short(feed, database), keep_keys(database, trust));
 }
 
 async fn keep_short(feed: &Feed, database: &Database) {
@@ -47,11 +47,11 @@ async fn remove(feed: &Feed, database: &Database) -> Result<usize> {
     Ok(count)
 }
 
-async fn keep_keys(feed: &Feed, database: &Database, trust: &Trust) {
+async fn keep_keys(database: &Database, trust: &Trust) {
     let mut ticks = interval(KEYS);
     loop {
         ticks.tick().await;
-        match trust.keep_keys(feed.now()).await {
+        match trust.keeper.keep().await {
             Ok(true) => super::announce(database).await,
             Ok(false) => {}
             Err(error) => {

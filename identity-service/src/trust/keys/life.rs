@@ -22,6 +22,8 @@ pub struct Keeper {
     pub database: Database,
     /// What seals them.
     pub kek: Arc<KeyEncryptionKey>,
+    /// How old a key becomes that signs; `None` stands for ever.
+    pub rotation: Option<Duration>,
 }
 
 /// What became of what an operator asked for.
@@ -39,14 +41,20 @@ pub enum Outcome {
 }
 
 impl Keeper {
-    /// Does what is due: makes the first keys, publishes the next one, lets it sign when the current one is as old as
-    /// `rotation`, and removes those whose tokens have expired.
+    /// Does what is due: makes the first keys, publishes the next one, lets it sign when the current one is old, and removes
+    /// those whose tokens have expired. Whether anything was due.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`], and [`Error::Internal`] when a key does not open, or is not
     /// whole; then nothing is changed.
-    pub async fn keep(&self, rotation: Option<Duration>) -> Result<()> {
-        self.change(move |change| async move { change.go_on(rotation).await }.boxed()).await
+    pub async fn keep(&self) -> Result<bool> {
+        let (rotation, there) = (self.rotation, self.database.read(store::list_now).await?);
+        let (now, keys) = (there.0, to_public(there.1));
+        if due(now, &keys, rotation).is_none() {
+            return Ok(false);
+        }
+        self.change(move |change| async move { change.go_on(rotation).await }.boxed()).await?;
+        Ok(true)
     }
 
     /// Lets the next key sign, if it is known for as long as verifiers may keep the keys; `at_once`, if it is known for as
@@ -99,8 +107,8 @@ impl Keeper {
         self.database
             .transaction(move |connection| {
                 async move {
-                    let now = store::lock(connection).await?;
-                    let sealed = store::list(connection).await?;
+                    store::lock(connection).await?;
+                    let (now, sealed) = store::list_now(connection).await?;
                     sealed.iter().try_for_each(|key| open(&kek, key).map(|_| ()))?;
                     action(&mut Change { connection, kek: &kek, now, keys: to_public(sealed) }).await
                 }

@@ -49,11 +49,16 @@ diesel::define_sql_function! {
     fn clock_timestamp() -> diesel::sql_types::Timestamptz;
 }
 
-/// Keeps everybody else from changing keys until the transaction ends, and nobody from reading them; what time it is then.
-pub(super) async fn lock(connection: &mut AsyncPgConnection) -> QueryResult<SystemTime> {
-    diesel::sql_query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE").execute(connection).await?;
+/// What time it is, and the keys.
+pub(super) async fn list_now(connection: &mut AsyncPgConnection) -> Result<(SystemTime, Vec<SealedKey>)> {
     let time: OffsetDateTime = diesel::select(clock_timestamp()).get_result(connection).await?;
-    Ok(time.into())
+    Ok((time.into(), list(connection).await?))
+}
+
+/// Keeps everybody else from changing keys until the transaction ends, and nobody from reading them.
+pub(super) async fn lock(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+    diesel::sql_query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE").execute(connection).await?;
+    Ok(())
 }
 
 pub(super) async fn insert(connection: &mut AsyncPgConnection, key: &SealedKey) -> QueryResult<usize> {
