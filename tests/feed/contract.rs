@@ -2,116 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_proto::v1::{
-    Revocation, WatchProbe, WatchRequest, WatchResponse, WatchStart, revocation, watch_request,
-};
+use portcullis_proto::v1::{Revocation, WatchRequest, revocation};
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tonic::{Status, Streaming};
 
+use super::follower::{Follower, probe, sessions, start};
 use super::{EMAIL, LAW};
-use crate::harness::{
-    Cluster, Database, Http, Process, Rpc, Stack, Standby, claims, further_sessions, outcome,
-};
-
-/// How long a replica may take to say what it has to.
-const SOON: Duration = Duration::from_secs(2);
-
-/// Somebody who follows a replica.
-struct Follower {
-    requests: mpsc::UnboundedSender<WatchRequest>,
-    answers: Streaming<WatchResponse>,
-}
-
-/// What a follower has been told until something was so.
-#[derive(Default, Debug)]
-struct Told {
-    has_keys: bool,
-    revocations: Vec<Revocation>,
-    position: String,
-    probe: u64,
-    has_time: bool,
-}
-
-fn start(position: &str) -> WatchRequest {
-    let start = WatchStart { position: position.to_owned() };
-    WatchRequest { request: Some(watch_request::Request::Start(start)) }
-}
-
-fn probe(number: u64) -> WatchRequest {
-    WatchRequest { request: Some(watch_request::Request::Probe(WatchProbe { number })) }
-}
-
-impl Follower {
-    /// Begins with these requests.
-    async fn with(port: u16, first: Vec<WatchRequest>) -> Result<Self, Status> {
-        let (requests, mut receiver) = mpsc::unbounded_channel();
-        first.into_iter().for_each(|request| requests.send(request).unwrap());
-        let stream = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
-        let answers = Rpc::connect(port).await.trust.watch(stream).await?.into_inner();
-        Ok(Self { requests, answers })
-    }
-
-    async fn from(identity: &Process, position: &str) -> Self {
-        Self::with(identity.port, vec![start(position)]).await.unwrap()
-    }
-
-    /// Listens until something is so.
-    async fn until(&mut self, is_so: impl Fn(&Told) -> bool) -> Told {
-        let mut told = Told::default();
-        let listen = async {
-            while !is_so(&told) {
-                let message = self.answers.message().await.expect("tells").expect("goes on");
-                told.has_keys |= message.keys.is_some_and(|keys| !keys.keys.is_empty());
-                told.revocations.extend(message.revocations);
-                told.has_time |= message.time.is_some();
-                (told.position, told.probe) = (message.position, told.probe.max(message.probe));
-            }
-        };
-        timeout(SOON + LAW, listen).await.unwrap_or_else(|_| panic!("it is not told"));
-        told
-    }
-
-    /// What is told until there is a position.
-    async fn until_complete(&mut self) -> Told {
-        self.until(|told| !told.position.is_empty()).await
-    }
-
-    /// What is told until the end of this session is.
-    async fn until_ended(&mut self, session: &str) -> Told {
-        self.until(|told| sessions(told).iter().any(|id| id == session)).await
-    }
-
-    /// Sends a probe, and listens until it is answered.
-    async fn probe(&mut self, number: u64) -> Told {
-        self.requests.send(probe(number)).unwrap();
-        self.until(|told| told.probe >= number).await
-    }
-
-    /// How the stream ends: without a word, or with a failure.
-    async fn end(mut self) -> String {
-        let ended = timeout(Duration::from_secs(8), async {
-            loop {
-                match self.answers.message().await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return "OK".to_owned(),
-                    Err(status) => return outcome::<()>(&Err(status)),
-                }
-            }
-        });
-        ended.await.expect("it ends")
-    }
-}
-
-/// The sessions that revocations name.
-fn sessions(told: &Told) -> Vec<String> {
-    let session = |revocation: &Revocation| match revocation.tokens.clone()? {
-        revocation::Tokens::SessionId(id) => Some(id),
-        revocation::Tokens::User(_) => None,
-    };
-    told.revocations.iter().filter_map(session).collect()
-}
+use crate::harness::{Cluster, Database, Http, Process, Stack, Standby, claims, further_sessions, outcome};
 
 fn sid(token: &str) -> String {
     claims(token)["sid"].as_str().unwrap().to_owned()
@@ -137,7 +34,7 @@ async fn a_follower_is_told_the_keys_then_what_has_ended_and_then_each_change_at
     let before = log_out(&http, &tokens[0]).await;
     let mut follower = Follower::from(&stack.identity, "").await;
     let told = follower.until_complete().await;
-    assert!(told.has_keys);
+    assert!(told.keys.is_some());
     assert_eq!(sessions(&told), [before]);
     let remaining = told.revocations[0].remaining.unwrap().seconds;
     // The rest of the token's hour, and what clocks may be wrong by.

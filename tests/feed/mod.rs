@@ -5,6 +5,8 @@ mod clocks;
 mod contract;
 mod cut_off;
 mod endings;
+mod follower;
+mod keys;
 mod logout;
 mod order;
 mod restart;

@@ -85,3 +85,25 @@ async fn a_replica_that_cannot_read_the_keys_believes_nobody_and_says_so() {
         assert!(status >= 500, "{status}: nobody can know");
     }
 }
+
+#[tokio::test]
+async fn a_replica_that_slept_through_the_removal_does_not_believe_the_key_when_it_wakes() {
+    let (fleet, token) = scene().await;
+    let mut rpc = Rpc::connect(fleet.identities[0].port).await;
+    for _ in 0..rounds(2, 20) {
+        let token = log_in(&fleet.gateways[0]).await;
+        fleet.identities[0].signal("STOP");
+        fleet.identities[1].command(&["key", "retire", &kid(&token), "--compromised"]).unwrap();
+        tokio::time::sleep(LAW).await;
+        let me = GetUserRequest { id: "me".into() };
+        let asked = tokio::spawn({
+            let (mut users, token) = (rpc.users.clone(), token.clone());
+            async move { outcome(&users.get_user(with_token(me, &token)).await) }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        fleet.identities[0].signal("CONT");
+        assert_eq!(asked.await.unwrap(), "Unauthenticated UNAUTHENTICATED");
+    }
+    let me = GetUserRequest { id: "me".into() };
+    assert_ne!(outcome(&rpc.users.get_user(with_token(me, &token)).await), "OK");
+}

@@ -98,6 +98,9 @@ impl Follower {
         self.heard_at = Instant::now();
         self.patience = if news.position.is_some() { PATIENCE } else { PATIENCE_AT_FIRST };
         if let Some(keys) = news.keys {
+            if self.verifier.keys().as_ref() != Some(&keys) {
+                tracing::info!(keys = keys.keys.len(), "the public keys have changed");
+            }
             self.verifier.set_keys(keys);
         }
         self.verifier.trust.note(self.heard_at, &news.revocations, news.position);
