@@ -29,7 +29,7 @@ pub enum Command {
     /// Create, list and change users, on the machine of the service
     #[command(subcommand)]
     User(user::Command),
-    /// Show the keys that access tokens are signed with
+    /// List, rotate, retire and seal anew the keys that access tokens are signed with
     #[command(subcommand)]
     Key(key::Command),
     /// Find out why an access token is refused
