@@ -66,6 +66,13 @@ async fn a_command_about_keys_that_cannot_be_carried_out_says_why_and_changes_no
     let before = stack.database.contents().await;
     let said = stack.identity.command(&["key", "retire", "nobody"]).unwrap_err();
     assert!(said.contains("there is no signing key nobody: `identity-service key list` shows"), "{said}");
+    // An id may begin like an option, and an option may stand before it.
+    for arguments in
+        [&["-fKo", "--compromised"][..], &["--compromised", "-fKo"], &["-fKo"], &["--compromised", "--fKo"]]
+    {
+        let said = stack.identity.command(&[&["key", "retire"][..], arguments].concat()).unwrap_err();
+        assert!(said.contains("there is no signing key -"), "{said}");
+    }
     // With another key-encryption key it would lock all replicas out.
     let wrong = [("KEY_ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
     let current = the("current", &list(&stack.identity));

@@ -33,6 +33,7 @@ pub enum Command {
     #[command(after_help = KEY_HELP)]
     Retire {
         /// The key's id, as `key list` shows it
+        #[arg(allow_hyphen_values = true)] // one of 64 begins with a hyphen
         kid: String,
         /// Somebody else may have the key: every token that it signed is refused from now on, everywhere
         #[arg(long)]
