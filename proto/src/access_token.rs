@@ -29,6 +29,9 @@ pub const ALGORITHM: &str = "EdDSA";
 pub const LEEWAY: Duration = Duration::from_secs(5);
 /// No token is good for longer than this, whatever it says; it bounds what a stolen signing key can mint.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long verifiers may keep the public keys without asking again. identity-service publishes a new key for longer
+/// than that before it signs with it.
+pub const KEYS_MAX_AGE: Duration = Duration::from_secs(300);
 /// A longer token, in bytes, is refused before it is parsed.
 pub const MAX_LENGTH: usize = 4096;
 
