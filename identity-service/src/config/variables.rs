@@ -4,7 +4,7 @@
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// Its value when it is not set; `None` when it must be set.
+    /// Its value when it is not set, which may be none at all; `None` when it must be set.
     pub default: Option<&'static str>,
     /// What it means, with its unit.
     pub meaning: &'static str,
@@ -21,7 +21,8 @@ macro_rules! variables {
 variables! {
     DATABASE_URL None, "the Postgres to use: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE for TLS (a secret)";
     ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway, at most 512 characters";
-    PASSWORD_PEPPER None, "at least 32 random bytes in base64; without them no password verifies (a secret)";
+    PASSWORD_PEPPER None, "at least 32 random bytes in base64, with which new passwords are hashed; without them none verifies (a secret)";
+    PASSWORD_PEPPER_OTHER Some(""), "other peppers that stored passwords may have been hashed with, separated by commas (a secret)";
     KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
     LISTEN_ADDRESS Some("127.0.0.1:50051"), "the address and port of the gRPC API";
     ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a login is good, 60 to 86400 seconds";
