@@ -47,6 +47,7 @@ mod load;
 mod logs;
 mod outage;
 mod overload;
+mod pepper;
 mod poison;
 mod replicas;
 mod trouble;

@@ -101,6 +101,7 @@ async fn t_a_malformed_hash_takes_as_long_as_a_wrong_password() {
         Kind::of_hash(&stack, "a hash that was cut", &good[..59]).await,
         Kind::of_hash(&stack, "a hash of no base64", &format!("$2b$10${}", "!".repeat(53))).await,
         Kind::of_hash(&stack, "a hash of no cost", &good.replace("$10$", "$00$")).await,
+        Kind::of_row(&stack, "a pepper that is not given", "pepper_version = 2", PASSWORD).await,
     ];
     assert_alike(&stack, &kinds, rounds(40, 400)).await;
 }
