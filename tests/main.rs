@@ -25,6 +25,7 @@ mod login_race;
 mod refusals;
 mod sessions;
 mod tokens;
+mod verifiers;
 
 // Bad input, over HTTP and over gRPC.
 mod abuse;
