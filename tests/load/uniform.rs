@@ -101,7 +101,18 @@ async fn t_a_malformed_hash_takes_as_long_as_a_wrong_password() {
         Kind::of_hash(&stack, "a hash that was cut", &good[..59]).await,
         Kind::of_hash(&stack, "a hash of no base64", &format!("$2b$10${}", "!".repeat(53))).await,
         Kind::of_hash(&stack, "a hash of no cost", &good.replace("$10$", "$00$")).await,
-        Kind::of_row(&stack, "a pepper that is not given", "pepper_version = 2", PASSWORD).await,
+    ];
+    assert_alike(&stack, &kinds, rounds(40, 400)).await;
+}
+
+#[tokio::test]
+async fn t_a_hash_with_an_earlier_or_an_unknown_pepper_takes_as_long_as_a_wrong_password() {
+    let earlier = "YW4tZWFybGllci1wZXBwZXItdGhhdC1zdGlsbC12ZXJpZmllcw==";
+    let stack = Stack::with(&[("PASSWORD_PEPPER_OTHER", earlier)], &[]).await;
+    let kinds = [
+        Kind::wrong_password(&stack).await,
+        Kind::of_row(&stack, "an earlier pepper", "pepper_version = 2", PASSWORD).await,
+        Kind::of_row(&stack, "a pepper that is not given", "pepper_version = 3", PASSWORD).await,
     ];
     assert_alike(&stack, &kinds, rounds(40, 400)).await;
 }
