@@ -116,7 +116,8 @@ impl Scene {
                 (request(path).form(&form), if path == "/auth/jwt/login" { 200 } else { 204 })
             }
             ("POST", path @ ("/auth/jwt/logout" | "/auth/cookie/logout")) => (request(path), 204),
-            ("GET", path @ ("/users/me" | "/.well-known/jwks.json" | "/health/live" | "/health/ready")) => {
+            ("GET", path @ ("/users/me" | "/health/live" | "/health/ready")) => (request(path), 200),
+            ("GET", path @ ("/.well-known/openid-configuration" | "/.well-known/jwks.json")) => {
                 (request(path), 200)
             }
             ("GET", path @ "/auth/check") => (request(path), 204),

@@ -26,6 +26,7 @@ mod login_race;
 mod refusals;
 mod sessions;
 mod tokens;
+mod verifiers;
 
 // Bad input, over HTTP and over gRPC.
 mod abuse;
@@ -48,6 +49,7 @@ mod load;
 mod logs;
 mod outage;
 mod overload;
+mod pepper;
 mod poison;
 mod replicas;
 mod trouble;

@@ -119,6 +119,19 @@ async fn h27_a_hash_that_cannot_be_one_fails_like_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn h27_a_hash_with_a_pepper_that_nobody_has_fails_like_a_wrong_password() {
+    let scene = Scene::set().await;
+    for version in [0, 2, -1, i32::MAX, i32::MIN] {
+        let assignment = format!("pepper_version = {version}");
+        poison(&scene.stack, &scene.id, &assignment).await.unwrap();
+        scene.a_login_fails_as_any_other(&assignment).await;
+        scene.the_row_is_shown(&assignment).await;
+    }
+    poison(&scene.stack, &scene.id, "pepper_version = 1").await.unwrap();
+    assert_eq!(scene.stack.http().log_in(EMAIL, PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
 async fn h27_an_address_that_is_not_in_its_canonical_form_is_nobodys_and_harms_nobody() {
     let scene = Scene::set().await;
     let long = "x".repeat(100_000);

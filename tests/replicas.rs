@@ -3,7 +3,8 @@
 use crate::harness::{Database, Http, PASSWORD, Process, repository};
 
 #[tokio::test]
-async fn three_replicas_that_start_together_on_an_empty_database_agree_on_one_schema_and_one_key() {
+async fn three_replicas_that_start_together_on_an_empty_database_agree_on_one_schema_one_key_and_one_pepper()
+{
     for _ in 0..10 {
         let database = Database::create().await;
         let replicas: Vec<_> = (0..3).map(|_| Process::identity(&database.url, &[])).collect();
@@ -15,6 +16,8 @@ async fn three_replicas_that_start_together_on_an_empty_database_agree_on_one_sc
         assert_eq!(migrations, i64::try_from(files.count()).unwrap());
         assert_eq!(database.number("SELECT count(*) FROM signing_keys").await, 2);
         assert_eq!(database.number("SELECT count(*) FROM signing_keys WHERE state = 'current'").await, 1);
+        assert_eq!(database.number("SELECT count(*) FROM peppers WHERE version = 1").await, 1);
+        assert_eq!(database.number("SELECT count(*) FROM peppers").await, 1);
         let listed: Vec<_> =
             replicas.iter().map(|replica| replica.command(&["key", "list"]).unwrap()).collect();
         assert!(listed.iter().all(|keys| *keys == listed[0]));

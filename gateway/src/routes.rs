@@ -6,7 +6,9 @@ use actix_router::ResourceDef;
 use actix_web::http::Method;
 use actix_web::web;
 
-use crate::endpoints::{check, health, jwks, login, logout, me, register as registration, sessions, user};
+use crate::endpoints::{
+    check, discovery, health, jwks, login, logout, me, register as registration, sessions, user,
+};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,25 +47,26 @@ macro_rules! routes {
 }
 
 routes! {
-    POST   "/auth/register"           Public     registration::register;
-    POST   "/auth/jwt/login"          Public     login::bearer;
-    POST   "/auth/cookie/login"       Public     login::cookie;
-    POST   "/auth/jwt/logout"         User       logout::bearer;
-    POST   "/auth/cookie/logout"      Public     logout::cookie;
-    GET    "/auth/check"              User       check::read;
-    GET    "/users/me"                User       me::read;
-    PATCH  "/users/me"                User       me::update;
-    GET    "/users/me/sessions"       User       sessions::list_own;
-    DELETE "/users/me/sessions"       User       sessions::end_others;
-    DELETE "/users/me/sessions/{id}"  User       sessions::end_own;
-    GET    "/users/{id}"              Superuser  user::read;
-    PATCH  "/users/{id}"              Superuser  user::update;
-    DELETE "/users/{id}"              Superuser  user::delete;
-    GET    "/users/{id}/sessions"     Superuser  sessions::list_of_user;
-    DELETE "/users/{id}/sessions"     Superuser  sessions::end_of_user;
-    GET    "/.well-known/jwks.json"   Public     jwks::read;
-    GET    "/health/live"             Public     health::live;
-    GET    "/health/ready"            Public     health::ready;
+    POST   "/auth/register"                     Public     registration::register;
+    POST   "/auth/jwt/login"                    Public     login::bearer;
+    POST   "/auth/cookie/login"                 Public     login::cookie;
+    POST   "/auth/jwt/logout"                   User       logout::bearer;
+    POST   "/auth/cookie/logout"                Public     logout::cookie;
+    GET    "/auth/check"                        User       check::read;
+    GET    "/users/me"                          User       me::read;
+    PATCH  "/users/me"                          User       me::update;
+    GET    "/users/me/sessions"                 User       sessions::list_own;
+    DELETE "/users/me/sessions"                 User       sessions::end_others;
+    DELETE "/users/me/sessions/{id}"            User       sessions::end_own;
+    GET    "/users/{id}"                        Superuser  user::read;
+    PATCH  "/users/{id}"                        Superuser  user::update;
+    DELETE "/users/{id}"                        Superuser  user::delete;
+    GET    "/users/{id}/sessions"               Superuser  sessions::list_of_user;
+    DELETE "/users/{id}/sessions"               Superuser  sessions::end_of_user;
+    GET    "/.well-known/openid-configuration"  Public     discovery::read;
+    GET    "/.well-known/jwks.json"             Public     jwks::read;
+    GET    "/health/live"                       Public     health::live;
+    GET    "/health/ready"                      Public     health::ready;
 }
 
 /// The methods that a path has; none if there is no such path.

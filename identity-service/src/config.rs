@@ -13,14 +13,14 @@ use portcullis_proto::access_token::MAX_LIFETIME;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
-use crate::credentials::{PasswordRules, Pepper};
+use crate::credentials::{PasswordRules, Pepper, Peppers};
 use crate::database::{self, Servers};
 use crate::trust::KeyEncryptionKey;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
     KEY_ENCRYPTION_KEY, KEY_ENCRYPTION_KEY_OTHER, KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT,
-    PASSWORD_MIN_LENGTH, PASSWORD_PEPPER,
+    PASSWORD_MIN_LENGTH, PASSWORD_PEPPER, PASSWORD_PEPPER_OTHER,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -49,8 +49,8 @@ pub struct DatabaseConfig {
 
 /// How passwords are kept.
 pub struct CredentialsConfig {
-    /// The key of their HMAC.
-    pub pepper: Pepper,
+    /// The keys of their HMAC.
+    pub peppers: Peppers,
     /// The cost of new hashes.
     pub bcrypt_cost: u32,
     /// How many are hashed at once.
@@ -135,13 +135,9 @@ impl<'a> Vars<'a> {
     /// # Errors
     /// The first variable that is missing or malformed.
     pub fn credentials(&self) -> Result<CredentialsConfig, ConfigError> {
-        let pepper = self.base64(&PASSWORD_PEPPER)?;
-        if pepper.len() < 32 {
-            return Err(error(&PASSWORD_PEPPER, "has fewer than 32 bytes"));
-        }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(CredentialsConfig {
-            pepper: Pepper::new(&pepper),
+            peppers: self.peppers()?,
             bcrypt_cost: self.number(&BCRYPT_COST, 10, 14)?,
             hash_threads: match self.number(&HASH_THREADS, 0, 256)? {
                 0 => cores,
@@ -192,31 +188,31 @@ impl<'a> Vars<'a> {
         Ok(issuer)
     }
 
+    fn peppers(&self) -> Result<Peppers, ConfigError> {
+        let mut peppers = Peppers::of(pepper(&PASSWORD_PEPPER, &self.secret(&PASSWORD_PEPPER)?)?);
+        let others = self.secret(&PASSWORD_PEPPER_OTHER)?;
+        for other in others.split(',').filter(|_| !others.is_empty()) {
+            if !peppers.add(pepper(&PASSWORD_PEPPER_OTHER, other)?) {
+                return Err(error(
+                    &PASSWORD_PEPPER_OTHER,
+                    "has a pepper twice, or the one of PASSWORD_PEPPER",
+                ));
+            }
+        }
+        Ok(peppers)
+    }
+
     /// What seals the keys in the database.
     ///
     /// # Errors
     /// If it, or the other one that may have sealed them, is missing or malformed.
     pub fn key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {
-        let own = KeyEncryptionKey::new(&*self.key(&KEY_ENCRYPTION_KEY)?);
-        if self.is_set(&KEY_ENCRYPTION_KEY_OTHER) {
-            return Ok(own.or(&*self.key(&KEY_ENCRYPTION_KEY_OTHER)?));
+        let key = |variable| key(variable, &self.secret(variable)?);
+        let own = KeyEncryptionKey::new(&*key(&KEY_ENCRYPTION_KEY)?);
+        match self.secret(&KEY_ENCRYPTION_KEY_OTHER)?.as_str() {
+            "" => Ok(own),
+            _ => Ok(own.or(&*key(&KEY_ENCRYPTION_KEY_OTHER)?)),
         }
-        Ok(own)
-    }
-
-    fn key(&self, variable: &Variable) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
-        let key: [u8; 32] = self
-            .base64(variable)?
-            .as_slice()
-            .try_into()
-            .map_err(|_| error(variable, "does not have 32 bytes"))?;
-        Ok(Zeroizing::new(key))
-    }
-
-    /// Whether an optional secret is given.
-    fn is_set(&self, variable: &Variable) -> bool {
-        let is_set = |name: &str| (self.0)(name).is_some_and(|value| !value.is_empty());
-        is_set(variable.name) || is_set(&format!("{}_FILE", variable.name))
     }
 
     fn number<T>(&self, variable: &Variable, min: T, max: T) -> Result<T, ConfigError>
@@ -225,12 +221,6 @@ impl<'a> Vars<'a> {
     {
         let number = self.value(variable)?.parse().ok().filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| error(variable, &format!("is not a whole number from {min} to {max}")))
-    }
-
-    fn base64(&self, variable: &Variable) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-        let text = self.secret(variable)?;
-        let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| error(variable, "is not base64"))?;
-        Ok(Zeroizing::new(bytes))
     }
 
     /// A variable that may be given as a file, by its name and `_FILE`.
@@ -260,6 +250,25 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+fn pepper(variable: &Variable, text: &str) -> Result<Pepper, ConfigError> {
+    let key = base64(variable, text)?;
+    if key.len() < 32 {
+        return Err(error(variable, "has fewer than 32 bytes"));
+    }
+    Ok(Pepper::new(&key))
+}
+
+fn key(variable: &Variable, text: &str) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
+    let bytes = base64(variable, text)?;
+    let key = bytes.as_slice().try_into().map_err(|_| error(variable, "does not have 32 bytes"))?;
+    Ok(Zeroizing::new(key))
+}
+
+fn base64(variable: &Variable, text: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| error(variable, "is not base64"))?;
+    Ok(Zeroizing::new(bytes))
+}
+
 fn error(variable: &Variable, problem: &str) -> ConfigError {
     ConfigError { name: variable.name, problem: problem.to_owned() }
 }
@@ -269,9 +278,9 @@ fn error(variable: &Variable, problem: &str) -> ConfigError {
 pub fn help() -> String {
     let lines = VARIABLES.iter().map(|Variable { name, default, meaning }| {
         let default = match default {
-            None => "required".to_owned(),
-            Some("") => "optional".to_owned(),
-            Some(default) => format!("default {default}"),
+            None => "required",
+            Some("") => "default none",
+            Some(default) => &format!("default {default}"),
         };
         format!("  {name} ({default})\n      {meaning}\n")
     });

@@ -95,8 +95,9 @@ async fn start(config: Config) -> Result<App> {
     let kek = Arc::new(config.key_encryption_key);
     let load = || Trust::load(&database, Arc::clone(&kek), &config.issuer, config.key_rotation);
     let trust = Arc::new(until_available(load).await?);
-    let CredentialsConfig { pepper, bcrypt_cost, hash_threads, rules } = config.credentials;
-    let hasher = Arc::new(Hasher::start(pepper, bcrypt_cost, hash_threads)?);
+    let CredentialsConfig { peppers, bcrypt_cost, hash_threads, rules } = config.credentials;
+    let peppers = until_available(|| credentials::register_peppers(&database, &peppers)).await?;
+    let hasher = Arc::new(Hasher::start(peppers, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run(Arc::clone(&trust)));
     let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);

@@ -9,6 +9,14 @@ pub(crate) mod sql_types {
 }
 
 diesel::table! {
+    peppers (version) {
+        version -> Int4,
+        fingerprint -> Bytea,
+        used_since -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     revocation_feeds (is_current) {
         is_current -> Bool,
         id -> Uuid,
@@ -66,8 +74,16 @@ diesel::table! {
         is_verified -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        pepper_version -> Int4,
     }
 }
 
 diesel::joinable!(sessions -> users (user_id));
-diesel::allow_tables_to_appear_in_same_query!(revocation_feeds, revocations, sessions, signing_keys, users);
+diesel::allow_tables_to_appear_in_same_query!(
+    peppers,
+    revocation_feeds,
+    revocations,
+    sessions,
+    signing_keys,
+    users
+);

@@ -6,6 +6,7 @@ mod gate;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -22,9 +23,11 @@ use tower::layer::layer_fn;
 use tracing::{Span, info, info_span, warn};
 
 use crate::database::Database;
+use crate::error::Error;
 use crate::ids::parse_uuid;
 use crate::{App, sessions, trust, users};
 use gate::Gate;
+use trust::Trust;
 use trust::grpc::Callers;
 
 /// How long calls that are under way may still take once a stop is asked for.
@@ -33,6 +36,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// How often the database is asked whether it is there, and how long it may take to answer.
 const HEALTH_CHECK: Duration = Duration::from_secs(1);
+const NO_ANSWER: &str = "the database does not answer";
 
 /// Serves until `shutdown`, then lets the calls under way finish.
 ///
@@ -47,7 +51,7 @@ pub async fn run(
     let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()))
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     reporter.set_service_status("", ServingStatus::NotServing).await;
-    let watch = tokio::spawn(watch_database(app.database.clone(), reporter.clone()));
+    let watch = tokio::spawn(watch_database(app.database.clone(), app.trust.clone(), reporter.clone()));
     let callers = Callers::new(app.trust.clone(), app.feed.clone(), app.last_seen);
     let (stopping, drained) = tokio::sync::oneshot::channel();
     let serve = Server::builder()
@@ -99,25 +103,40 @@ fn span<B>(request: &Request<B>) -> Span {
     info_span!("grpc.call", method, request_id = id.map(tracing::field::display))
 }
 
-/// Serving means: the database answers. One missed answer may be chance, two in a row are not. Each change is logged
-/// once.
-async fn watch_database(database: Database, reporter: HealthReporter) {
+/// Serving means: the database answers, and the keys in it are ours. One missed answer may be chance, two in a row are not.
+/// Each change is logged once.
+async fn watch_database(database: Database, trust: Arc<Trust>, reporter: HealthReporter) {
     let mut ticks = interval(HEALTH_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut serving, mut missed) = (false, 0);
     loop {
         ticks.tick().await;
-        let answers = matches!(timeout(HEALTH_CHECK, database.ping()).await, Ok(Ok(())));
-        missed = if answers { 0 } else { missed + 1 };
-        if answers && !serving {
-            info!("serving: the database answers");
-            reporter.set_service_status("", ServingStatus::Serving).await;
-            serving = true;
-        } else if missed == 2 && serving {
-            warn!("not serving: the database does not answer");
-            reporter.set_service_status("", ServingStatus::NotServing).await;
-            serving = false;
+        let answer = timeout(HEALTH_CHECK, try_out(&database, &trust)).await;
+        let answer = answer.unwrap_or(Err(NO_ANSWER));
+        missed = if answer.is_ok() { 0 } else { missed + 1 };
+        match answer {
+            Ok(()) if !serving => {
+                info!("serving: the database answers");
+                reporter.set_service_status("", ServingStatus::Serving).await;
+                serving = true;
+            }
+            Err(why) if missed == 2 && serving => {
+                warn!("not serving: {why}");
+                reporter.set_service_status("", ServingStatus::NotServing).await;
+                serving = false;
+            }
+            Ok(()) | Err(_) => {}
         }
+    }
+}
+
+/// Why the process cannot serve, if it cannot.
+async fn try_out(database: &Database, trust: &Trust) -> Result<(), &'static str> {
+    database.ping().await.map_err(|_| NO_ANSWER)?;
+    match trust.keyring.fresh().await {
+        Err(Error::Internal(_)) => Err("the signing keys in the database cannot be opened"),
+        // That they cannot be read for a moment is told to whoever asks for something that needs them.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::rotation::scene;
+use super::rotation::{current, scene};
 use super::watch::{LAW, Removed, Watch, judge};
 use super::{kid, list, log_in, parse, the};
-use crate::harness::{Flaw, NaiveReplica, Process, Rpc, outcome, rounds, with_token};
+use crate::harness::{Flaw, Fleet, NaiveReplica, Plan, Process, Rpc, outcome, rounds, with_token};
 use portcullis_proto::v1::GetUserRequest;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f23_a_key_that_is_compromised_is_refused_everywhere_within_two_seconds() {
     let (fleet, first) = scene().await;
     let watch = Watch::begin(&fleet.gateways, std::slice::from_ref(&first));
@@ -25,9 +25,13 @@ async fn f23_a_key_that_is_compromised_is_refused_everywhere_within_two_seconds(
         let done = Instant::now();
         removed.insert(stolen.clone(), (begun, done));
         assert!(after.iter().all(|key| key.kid != stolen), "{after:#?}");
-        // Who has to log in again can, at once, and is believed everywhere.
+        // Who has to log in again can, as soon as the replica has been told, and is believed everywhere.
+        let new = the("current", &after);
+        for identity in &fleet.identities {
+            identity.until("told", LAW, async || current(identity).await == new).await;
+        }
         let again = log_in(&fleet.gateways[0]).await;
-        assert_eq!(kid(&again), the("current", &after));
+        assert_eq!(kid(&again), new);
         watch.add(&again);
         tokio::time::sleep(LAW.saturating_sub(done.elapsed()) + Duration::from_secs(1)).await;
         for identity in &fleet.identities {
@@ -49,7 +53,7 @@ async fn f23_a_key_that_is_compromised_is_refused_everywhere_within_two_seconds(
     println!("believed for {worst:?} after the command had ended, at the most");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f23_control_a_gateway_that_is_not_told_of_the_removal_is_found_out() {
     let (fleet, token) = scene().await;
     let real = fleet.identities[0].port;
@@ -105,5 +109,41 @@ async fn a_replica_that_slept_through_the_removal_does_not_believe_the_key_when_
         assert_eq!(asked.await.unwrap(), "Unauthenticated UNAUTHENTICATED");
     }
     let me = GetUserRequest { id: "me".into() };
-    assert_ne!(outcome(&rpc.users.get_user(with_token(me, &token)).await), "OK");
+    let said = outcome(&rpc.users.get_user(with_token(me, &token)).await);
+    assert_eq!(said, "Unauthenticated UNAUTHENTICATED");
+}
+
+/// A replica that is cut off knows older keys than a gateway has been told of by another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_replica_that_is_cut_off_brings_no_removed_key_back() {
+    let mut fleet = Fleet::start(Plan { identities: 2, database_links: true, ..Plan::default() }).await;
+    assert_eq!(fleet.clients()[0].register(super::EMAIL, crate::harness::PASSWORD).await.status, 201);
+    let token = log_in(&fleet.gateways[0]).await;
+    fleet.database_links[1].hold();
+    let watch = Watch::begin(&fleet.gateways, std::slice::from_ref(&token));
+    let begun = Instant::now();
+    fleet.identities[0].command(&["key", "retire", &kid(&token), "--compromised"]).unwrap();
+    let removed = Removed::from([(kid(&token), (begun, Instant::now()))]);
+    tokio::time::sleep(LAW).await;
+    // The gateways have only the other one to go to.
+    fleet.identities[0].kill();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let heard = watch.end().await;
+    assert!(judge(&heard, &removed).is_empty());
+    assert!(heard.iter().any(|heard| heard.status < 300), "it was believed before");
+}
+
+#[tokio::test]
+async fn when_all_keys_may_be_known_to_somebody_new_ones_take_their_place() {
+    let (fleet, token) = scene().await;
+    let before = list(&fleet.identities[0]);
+    fleet.identities[0].command(&["key", "rotate", "--now"]).unwrap();
+    let after = parse(&fleet.identities[0].command(&["key", "retire", "--all", "--compromised"]).unwrap());
+    assert_eq!(after.len(), 2, "{after:#?}");
+    assert!(after.iter().all(|key| before.iter().all(|old| old.kid != key.kid)), "{after:#?}");
+    for http in fleet.clients() {
+        assert_eq!(http.bare("GET", "/users/me", &token).await.status, 401);
+    }
+    let said = fleet.identities[0].command(&["key", "retire", "--all"]).unwrap_err();
+    assert!(said.contains("--compromised"), "{said}");
 }

@@ -30,7 +30,7 @@ fn parse(said: &str) -> Vec<Listed> {
         let mut word = || words.next().expect("a line begins with the id and the state of a key");
         Listed { kid: word(), state: word(), line: line.to_owned() }
     };
-    said.lines().map(parse).collect()
+    said.lines().filter(|line| line.contains("since")).map(parse).collect()
 }
 
 fn list(identity: &Process) -> Vec<Listed> {

@@ -106,6 +106,18 @@ async fn t_a_malformed_hash_takes_as_long_as_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn t_a_hash_with_an_earlier_or_an_unknown_pepper_takes_as_long_as_a_wrong_password() {
+    let earlier = "YW4tZWFybGllci1wZXBwZXItdGhhdC1zdGlsbC12ZXJpZmllcw==";
+    let stack = Stack::with(&[("PASSWORD_PEPPER_OTHER", earlier)], &[]).await;
+    let kinds = [
+        Kind::wrong_password(&stack).await,
+        Kind::of_row(&stack, "an earlier pepper", "pepper_version = 2", PASSWORD).await,
+        Kind::of_row(&stack, "a pepper that is not given", "pepper_version = 3", PASSWORD).await,
+    ];
+    assert_alike(&stack, &kinds, rounds(40, 400)).await;
+}
+
+#[tokio::test]
 async fn t_a_hash_that_is_too_dear_to_compute_takes_as_long_as_a_wrong_password() {
     let stack = Stack::start().await;
     let good = bcrypt::hash("nobody's", 10).unwrap();

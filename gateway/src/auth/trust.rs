@@ -77,9 +77,8 @@ impl Trust {
         Self { began: now, capacity, known: RwLock::default(), fresh_until: AtomicU64::new(0) }
     }
 
-    /// Whether a token has ended.
-    pub fn standing(&self, now: Instant, claims: &Claims) -> Standing {
-        let is_fresh = self.is_fresh(now);
+    /// Whether a token has ended. `is_fresh` says that it [was fresh](Trust::is_fresh) before this was called.
+    pub fn standing(&self, now: Instant, is_fresh: bool, claims: &Claims) -> Standing {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.sessions.contains_key(&claims.sid) {
             return Standing::Ended(Refusal::SessionEnded);

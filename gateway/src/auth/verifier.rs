@@ -61,13 +61,15 @@ impl Verifier {
     /// Judges a token.
     pub fn judge(&self, token: &str) -> Judgement {
         let now = Instant::now();
+        // Before the keys: these are then at least as new as what has been proved.
+        let is_fresh = self.trust.is_fresh(now);
         let (Some(trusted), Some(time)) = (self.trusted(), self.trust.time(now)) else {
             return Judgement::Unknown;
         };
         let key_of =
             |kid: &str| trusted.keys.keys.iter().find(|(known, _)| known == kid).map(|(_, key)| *key);
         match trusted.checked.verify(time, token, key_of) {
-            Ok(claims) => match self.trust.standing(now, &claims) {
+            Ok(claims) => match self.trust.standing(now, is_fresh, &claims) {
                 Standing::Live => Judgement::Good(claims),
                 Standing::Ended(refusal) => {
                     trusted.checked.forget(token);
@@ -76,10 +78,16 @@ impl Verifier {
                 Standing::Unknown => Judgement::Unknown,
             },
             // Perhaps what is known is too old to judge by: the keys, and the time.
-            Err(Refusal::UnknownKey | Refusal::Expired) if !self.trust.is_fresh(now) => Judgement::Unknown,
+            Err(Refusal::UnknownKey | Refusal::Expired) if !is_fresh => Judgement::Unknown,
             Err(Refusal::IssuedInFuture | Refusal::NotYet) => Judgement::Unknown,
             Err(refusal) => Judgement::Refused(refusal),
         }
+    }
+
+    /// Whether the keys are those that there are now.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.trust.is_fresh(Instant::now())
     }
 
     /// What time it is: by the clock of the database, as soon as that is known.

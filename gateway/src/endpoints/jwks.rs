@@ -1,15 +1,12 @@
 //! `GET /.well-known/jwks.json`: the public keys, for whoever wants to verify access tokens himself (RFC 7517).
 
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 
+use super::published;
 use crate::auth::verifier::Verifier;
 use crate::failure::Failure;
-
-/// How long others may keep the keys. Who meets a token with a key that he does not know reads them again.
-const MAX_AGE: &str = "public, max-age=300";
 
 #[derive(Serialize)]
 struct KeySet {
@@ -42,6 +39,5 @@ pub async fn read(verifier: web::Data<Verifier>) -> Result<HttpResponse, Failure
         usage: "sig",
         alg: "EdDSA",
     });
-    let set = KeySet { keys: keys.collect() };
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, MAX_AGE)).json(set))
+    Ok(published(&verifier, &KeySet { keys: keys.collect() }))
 }

@@ -1,6 +1,7 @@
 //! One file an endpoint or resource: request, handler, response.
 
 pub mod check;
+pub mod discovery;
 pub mod fallback;
 pub mod health;
 pub mod jwks;
@@ -13,7 +14,10 @@ pub mod user;
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use portcullis_proto::access_token::KEYS_MAX_AGE;
 use serde::Serialize;
+
+use crate::auth::verifier::Verifier;
 
 /// Forbids to keep an answer with a token or personal data (RFC 6749 section 5.1).
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -21,6 +25,14 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// An answer with a token or personal data.
 fn private(mut answer: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
     answer.insert_header((CACHE_CONTROL, NO_STORE)).json(body)
+}
+
+/// An answer with what everybody may know of the issuer, and keep for a while, if it is known to be so now. Who meets a token
+/// with a key that he does not know reads it again.
+fn published(verifier: &Verifier, body: &impl Serialize) -> HttpResponse {
+    let for_a_while = format!("public, max-age={}", KEYS_MAX_AGE.as_secs());
+    let kept = if verifier.is_fresh() { for_a_while } else { "no-store".to_owned() };
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, kept)).json(body)
 }
 
 /// An answer without a body, to what concerns one user.

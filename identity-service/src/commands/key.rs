@@ -1,16 +1,15 @@
 //! `identity-service key`.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::time::sleep;
 
 use super::{DATABASE_HELP, Failure};
 use crate::config::Vars;
 use crate::database::Database;
-use crate::trust::keys::life::{Keeper, Outcome};
+use crate::trust::keys::life::{Fate, Haste, Keeper, Outcome};
 use crate::trust::keys::model::{KEPT, KeyState, PUBLISHED, PublicKey};
 use crate::trust::{self, keys};
 
@@ -33,11 +32,15 @@ pub enum Command {
     #[command(after_help = KEY_HELP)]
     Retire {
         /// The key's id, as `key list` shows it
-        #[arg(allow_hyphen_values = true)] // one of 64 begins with a hyphen
-        kid: String,
+        #[arg(allow_hyphen_values = true, required_unless_present = "all")]
+        // one of 64 begins with a hyphen
+        kid: Option<String>,
         /// Somebody else may have the key: every token that it signed is refused from now on, everywhere
         #[arg(long)]
         compromised: bool,
+        /// Somebody else may have all keys: the one that signs from then on is a new one
+        #[arg(long, requires = "compromised", conflicts_with = "kid")]
+        all: bool,
     },
     /// Seal all keys anew with KEY_ENCRYPTION_KEY, also those that KEY_ENCRYPTION_KEY_OTHER has sealed
     #[command(after_help = KEY_HELP)]
@@ -49,11 +52,17 @@ impl Command {
         let database = super::database(vars)?;
         match self {
             Self::List => {}
-            Self::Rotate { now } => rotate(&keeper(vars, &database)?, now).await?,
-            Self::Retire { kid, compromised } => retire(&keeper(vars, &database)?, kid, compromised).await?,
+            Self::Rotate { now } => {
+                rotate(&keeper(vars, &database)?, if now { Haste::Great } else { Haste::None }).await?;
+            }
+            Self::Retire { kid: Some(kid), compromised, .. } => {
+                let fate = if compromised { Fate::Removed } else { Fate::Retired };
+                retire(&keeper(vars, &database)?, &kid, fate).await?;
+            }
+            Self::Retire { kid: None, .. } => remove_all(&keeper(vars, &database)?).await?,
             Self::Reseal => {
                 let count = keeper(vars, &database)?.reseal().await?;
-                println!("{count} keys are sealed with KEY_ENCRYPTION_KEY");
+                println!("sealed with KEY_ENCRYPTION_KEY: all {count} keys");
                 return Ok(());
             }
         }
@@ -62,40 +71,47 @@ impl Command {
 }
 
 fn keeper(vars: &Vars<'_>, database: &Database) -> Result<Keeper, Failure> {
-    Ok(Keeper { database: database.clone(), kek: Arc::new(vars.key_encryption_key()?), rotation: None })
+    Ok(Keeper { database: database.clone(), kek: Arc::new(vars.key_encryption_key()?) })
 }
 
-async fn rotate(keeper: &Keeper, now: bool) -> Result<(), Failure> {
-    loop {
-        let outcome = keeper.rotate(now).await?;
-        trust::announce(&keeper.database).await;
-        match outcome {
-            Outcome::TooEarly(wait) if now => sleep(wait).await,
-            Outcome::TooEarly(wait) => {
-                let seconds = wait.as_secs() + 1;
-                return Err(Failure::Refused(format!(
-                    "services that keep the public keys may not know the next one yet: try again in {seconds} s, or with --now"
-                )));
-            }
-            Outcome::Done | Outcome::NothingToDo | Outcome::Unknown => return Ok(()),
-        }
+async fn rotate(keeper: &Keeper, haste: Haste) -> Result<(), Failure> {
+    let outcome = keeper.rotate(haste).await;
+    trust::announce(&keeper.database).await;
+    match outcome? {
+        Outcome::TooEarly(wait) => Err(too_early(wait)),
+        Outcome::Done | Outcome::NothingToDo | Outcome::Unknown => Ok(println!("done")),
     }
 }
 
-async fn retire(keeper: &Keeper, kid: String, compromised: bool) -> Result<(), Failure> {
-    loop {
-        let outcome = keeper.retire(kid.clone(), compromised).await?;
-        trust::announce(&keeper.database).await;
-        match outcome {
-            // The next key must sign now, and has just been made.
-            Outcome::TooEarly(wait) => sleep(wait).await,
-            Outcome::Unknown => {
-                let known = "`identity-service key list` shows those that there are";
-                return Err(Failure::Refused(format!("there is no signing key {kid}: {known}")));
-            }
-            Outcome::Done | Outcome::NothingToDo => return Ok(()),
+async fn retire(keeper: &Keeper, kid: &str, fate: Fate) -> Result<(), Failure> {
+    let outcome = keeper.retire(kid.to_owned(), fate).await;
+    trust::announce(&keeper.database).await;
+    match outcome? {
+        Outcome::TooEarly(wait) => Err(too_early(wait)),
+        Outcome::Unknown => {
+            let known = "`identity-service key list` shows those that there are";
+            Err(Failure::Refused(format!("there is no signing key {kid}: {known}")))
         }
+        Outcome::Done => Ok(println!("done")),
+        Outcome::NothingToDo => Ok(println!("there is nothing to do")),
     }
+}
+
+/// Removes all keys that there are: first those that sign nothing, so that the one that signs last is a new one.
+async fn remove_all(keeper: &Keeper) -> Result<(), Failure> {
+    let mut there = keys::list(&keeper.database).await?;
+    there.sort_by_key(|key| key.public.state == KeyState::Current);
+    for key in there {
+        retire(keeper, &key.public.kid, Fate::Removed).await?;
+    }
+    Ok(())
+}
+
+fn too_early(wait: Duration) -> Failure {
+    let seconds = wait.as_secs() + 1;
+    Failure::Refused(format!(
+        "services that keep the public keys may not know the next one yet: try again in {seconds} s, or `key rotate --now`"
+    ))
 }
 
 async fn list(database: &Database) -> Result<(), Failure> {
@@ -108,7 +124,7 @@ async fn list(database: &Database) -> Result<(), Failure> {
 
 fn what_next(state: KeyState, since: SystemTime) -> String {
     match state {
-        KeyState::Next => format!("known to everybody from {}", text(since + PUBLISHED)),
+        KeyState::Next => format!("may sign from {} on", text(since + PUBLISHED)),
         KeyState::Current => "signs".to_owned(),
         KeyState::Retired => format!("its last token expires before {}", text(since + KEPT)),
     }

@@ -7,7 +7,7 @@ use portcullis_proto::email::Email;
 
 use super::{DATABASE_HELP, Failure};
 use crate::config::Vars;
-use crate::credentials::{Hasher, Password};
+use crate::credentials::{self, Hasher, Password};
 use crate::database::Database;
 use crate::error::Error;
 use crate::ids::UserId;
@@ -18,8 +18,8 @@ use crate::users::{Registration, Users, operator};
 /// How many users are read at a time.
 const PAGE: usize = 500;
 
-const CREATE_HELP: &str = "Environment: DATABASE_URL and PASSWORD_PEPPER (each also with _FILE), and the rules for passwords as \
-     `serve` has them; `identity-service --help` lists all variables.";
+const CREATE_HELP: &str = "Environment: DATABASE_URL, PASSWORD_PEPPER and PASSWORD_PEPPER_OTHER (each also with _FILE), and the \
+     rules for passwords as `serve` has them; `identity-service --help` lists all variables.";
 
 /// What can be done about users.
 #[derive(clap::Subcommand)]
@@ -106,7 +106,8 @@ async fn create(
     let config = vars.credentials()?;
     let address = parse(email)?;
     let password = read_password()?;
-    let hasher = Arc::new(Hasher::start(config.pepper, config.bcrypt_cost, 1)?);
+    let peppers = credentials::register_peppers(&database, &config.peppers).await?;
+    let hasher = Arc::new(Hasher::start(peppers, config.bcrypt_cost, 1)?);
     let users = Users::new(database.clone(), hasher, Feed::new(database), config.rules);
     let registration =
         Registration { id: UserId::new(), email: address, password, is_superuser, is_verified };

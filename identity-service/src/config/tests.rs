@@ -2,6 +2,9 @@ use super::*;
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
+const OTHER: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+const THIRD: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+
 fn config(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
     let get = |name: &str| match changed.iter().find(|(changed, _)| *changed == name) {
         Some((_, value)) => value.map(str::to_owned),
@@ -39,6 +42,11 @@ fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
         ("ISSUER", "https://id.example.com\n"),
         ("ISSUER", &format!("https://{}", "x".repeat(505))),
         ("PASSWORD_PEPPER", "c2hvcnQ="),
+        ("PASSWORD_PEPPER_OTHER", "c2hvcnQ="),
+        ("PASSWORD_PEPPER_OTHER", "&&&"),
+        ("PASSWORD_PEPPER_OTHER", ","),
+        ("PASSWORD_PEPPER_OTHER", &format!("{OTHER},")),
+        ("PASSWORD_PEPPER_OTHER", &format!("{OTHER}, {THIRD}")),
         ("KEY_ENCRYPTION_KEY", "&&&"),
         ("KEY_ENCRYPTION_KEY", "c2hvcnQ="),
         ("BCRYPT_COST", "9"),
@@ -64,4 +72,16 @@ fn a_secret_can_be_a_file_and_not_both() {
     assert!(config(&both).is_err_and(|problem| problem.contains("keep one of them")));
     std::fs::remove_file(&path).unwrap();
     assert!(config(&alone).is_err_and(|problem| problem.starts_with("PASSWORD_PEPPER cannot")));
+}
+
+#[test]
+fn other_peppers_are_separated_by_commas_and_none_stands_there_twice() {
+    for others in ["", OTHER, &format!("{OTHER},{THIRD}")] {
+        assert!(config(&[("PASSWORD_PEPPER_OTHER", Some(others))]).is_ok(), "{others}");
+    }
+    for others in [KEY, &format!("{OTHER},{OTHER}"), &format!("{OTHER},{KEY}")] {
+        let problem = problem("PASSWORD_PEPPER_OTHER", Some(others));
+        assert!(problem.starts_with("PASSWORD_PEPPER_OTHER has a pepper twice"), "{problem}");
+        assert!(!problem.contains(OTHER) && !problem.contains(KEY), "{problem}");
+    }
 }

@@ -4,7 +4,7 @@
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// Its value when it is not set, empty when it need not be; `None` when it must be set.
+    /// Its value when it is not set, which may be none at all; `None` when it must be set.
     pub default: Option<&'static str>,
     /// What it means, with its unit.
     pub meaning: &'static str,
@@ -21,7 +21,8 @@ macro_rules! variables {
 variables! {
     DATABASE_URL None, "the Postgres to use: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE for TLS (a secret)";
     ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway, at most 512 characters";
-    PASSWORD_PEPPER None, "at least 32 random bytes in base64; without them no password verifies (a secret)";
+    PASSWORD_PEPPER None, "at least 32 random bytes in base64, with which new passwords are hashed; without them none verifies (a secret)";
+    PASSWORD_PEPPER_OTHER Some(""), "other peppers that stored passwords may have been hashed with, separated by commas (a secret)";
     KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
     KEY_ENCRYPTION_KEY_OTHER Some(""), "another such key that may have sealed them, while one is exchanged for the other (a secret)";
     KEY_ROTATION_DAYS Some("90"), "after how many days the next signing key signs, 0 to 3650; 0: only when `key rotate` says so";

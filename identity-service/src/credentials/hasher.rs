@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::{Password, Pepper, StoredPassword};
+use super::{Password, StoredPassword, VersionedPeppers};
 use crate::error::{Error, Result};
 
 /// How much work may wait.
@@ -31,7 +31,7 @@ pub struct Hasher {
 
 /// What the hash threads share.
 struct Work {
-    pepper: Pepper,
+    peppers: VersionedPeppers,
     cost: u32,
     thread_count: usize,
     /// Verified when there is no hash to verify, so that an unknown user costs what a wrong password does.
@@ -48,7 +48,7 @@ struct Work {
 pub enum Verdict {
     /// It is.
     Match {
-        /// Whether the hash was made with another cost than new ones are.
+        /// Whether the hash was made with another cost, or another pepper, than new ones are.
         outdated: bool,
     },
     /// It is not, or there is nothing stored that it could be compared with.
@@ -60,7 +60,7 @@ impl Hasher {
     ///
     /// # Errors
     /// When the system gives no threads or no randomness.
-    pub fn start(pepper: Pepper, cost: u32, thread_count: usize) -> Result<Self> {
+    pub fn start(peppers: VersionedPeppers, cost: u32, thread_count: usize) -> Result<Self> {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(thread_count)
             .thread_name(|index| format!("hasher-{index}"))
@@ -71,10 +71,10 @@ impl Hasher {
             .map_err(|error| Error::Internal(error.into()))?;
         let nobody = Password::new(String::new()).expect("an empty password is short enough");
         let started = Instant::now();
-        let decoy =
-            StoredPassword::make(&pepper, cost, &nobody).map_err(|error| Error::Internal(error.into()))?;
+        let decoy = StoredPassword::make(peppers.primary(), cost, &nobody)
+            .map_err(|error| Error::Internal(error.into()))?;
         let recent_micros = AtomicU64::new(micros(started.elapsed()));
-        let work = Work { pepper, cost, thread_count, decoy, places: AtomicUsize::new(0), recent_micros };
+        let work = Work { peppers, cost, thread_count, decoy, places: AtomicUsize::new(0), recent_micros };
         Ok(Self { threads, permits: Arc::new(Semaphore::new(thread_count)), work: Arc::new(work) })
     }
 
@@ -111,7 +111,7 @@ impl Place<'_> {
     /// # Errors
     /// [`Error::Internal`] when the system gives no randomness.
     pub async fn hash(self, password: Password) -> Result<StoredPassword> {
-        self.run(move |work| StoredPassword::make(&work.pepper, work.cost, &password))
+        self.run(move |work| StoredPassword::make(work.peppers.primary(), work.cost, &password))
             .await?
             .map_err(|error| Error::Internal(error.into()))
     }
@@ -157,17 +157,20 @@ impl Drop for Held {
 
 impl Work {
     fn verify(&self, password: &Password, stored: Option<&StoredPassword>) -> Verdict {
-        let Some((stored, cost)) = stored.and_then(|stored| Some((stored, stored.cost()?))) else {
-            let _ = self.decoy.matches(&self.pepper, password);
+        let primary = self.peppers.primary();
+        let known = stored
+            .and_then(|stored| Some((stored, stored.cost()?, self.peppers.find(stored.pepper_version)?)));
+        let Some((stored, cost, pepper)) = known else {
+            let _ = self.decoy.matches(primary.1, password);
             return Verdict::Mismatch;
         };
-        if stored.matches(&self.pepper, password) {
-            return Verdict::Match { outdated: cost != self.cost };
+        if stored.matches(pepper, password) {
+            return Verdict::Match { outdated: (cost, stored.pepper_version) != (self.cost, primary.0) };
         }
         // A hash of cost c takes 2^c steps; those of cost c, c+1 … up to the present one make up the difference,
         // so that a wrong password takes the same time whatever the age of the hash.
         for missing in cost..self.cost {
-            let _ = StoredPassword::make(&self.pepper, missing, password);
+            let _ = StoredPassword::make(primary, missing, password);
         }
         Verdict::Mismatch
     }
@@ -194,9 +197,13 @@ fn lower_priority() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::{Pepper, Peppers};
 
+    /// New hashes are made with the pepper of version 1.
     fn hasher(threads: usize) -> Hasher {
-        Hasher::start(Pepper::new(&[7; 32]), 5, threads).unwrap()
+        let mut peppers = Peppers::of(Pepper::new(&[7; 32]));
+        assert!(peppers.add(Pepper::new(&[8; 32])));
+        Hasher::start(peppers.recognise(&[]).unwrap().peppers, 5, threads).unwrap()
     }
 
     fn password(text: &str) -> Password {
@@ -220,9 +227,26 @@ mod tests {
     #[tokio::test]
     async fn a_hash_of_a_lower_cost_is_outdated() {
         let hasher = hasher(1);
-        let old = StoredPassword::make(&Pepper::new(&[7; 32]), 4, &password("guinevere")).unwrap();
+        let old = StoredPassword::make((1, &Pepper::new(&[7; 32])), 4, &password("guinevere")).unwrap();
         let verdict = hasher.place().unwrap().verify(password("guinevere"), Some(old)).await.unwrap();
         assert_eq!(verdict, Verdict::Match { outdated: true });
+    }
+
+    #[tokio::test]
+    async fn a_hash_with_another_pepper_is_outdated_and_one_with_an_unknown_pepper_is_nobodys() {
+        let hasher = hasher(1);
+        let verdict = async |key, pepper_version| {
+            let made_with = (pepper_version, &Pepper::new(&[key; 32]));
+            let stored = StoredPassword::make(made_with, 5, &password("guinevere")).unwrap();
+            hasher.place().unwrap().verify(password("guinevere"), Some(stored)).await.unwrap()
+        };
+        assert_eq!(verdict(7, 1).await, Verdict::Match { outdated: false });
+        assert_eq!(verdict(8, 2).await, Verdict::Match { outdated: true });
+        for (key, version) in [(7, 2), (8, 1), (7, 3), (7, 0), (7, -1), (9, 3)] {
+            assert_eq!(verdict(key, version).await, Verdict::Mismatch, "{key} {version}");
+        }
+        let new = hasher.place().unwrap().hash(password("guinevere")).await.unwrap();
+        assert_eq!(new.pepper_version, 1);
     }
 
     #[tokio::test]

@@ -21,7 +21,11 @@ const COSTS: RangeInclusive<u32> = 4..=14;
 /// How long a hash is as bcrypt writes it, in bytes.
 const HASH_LENGTH: usize = 60;
 
+/// What is signed for a fingerprint. Passwords are UTF-8, and so none of them is this.
+const FINGERPRINTED: &[u8] = b"\xffportcullis pepper";
+
 /// The key of the HMAC. It is known to identity-service and not to the database.
+#[derive(Clone)]
 pub struct Pepper(hmac::Key);
 
 impl Pepper {
@@ -29,6 +33,11 @@ impl Pepper {
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA384, key))
+    }
+
+    /// By what the database knows the pepper again. It tells nothing of 256 random bits.
+    pub(super) fn fingerprint(&self) -> Vec<u8> {
+        hmac::sign(&self.0, FINGERPRINTED).as_ref().to_vec()
     }
 
     /// What bcrypt is given in place of the password: 64 characters.
@@ -42,15 +51,21 @@ impl Pepper {
 pub struct StoredPassword {
     /// The name of the scheme.
     pub scheme: String,
+    /// Which pepper the hash was made with.
+    pub pepper_version: i32,
     /// The hash, in the form that the scheme writes.
     pub hash: String,
 }
 
 impl StoredPassword {
-    /// Hashes a new password. `cost` is bcrypt's, from 4 to 31.
-    pub(super) fn make(pepper: &Pepper, cost: u32, password: &Password) -> Result<Self, bcrypt::BcryptError> {
+    /// Hashes a new password with the pepper of this version. `cost` is bcrypt's, from 4 to 31.
+    pub(super) fn make(
+        (pepper_version, pepper): (i32, &Pepper),
+        cost: u32,
+        password: &Password,
+    ) -> Result<Self, bcrypt::BcryptError> {
         let hash = bcrypt::non_truncating_hash(pepper.apply(password).as_bytes(), cost)?;
-        Ok(Self { scheme: NAME.to_owned(), hash })
+        Ok(Self { scheme: NAME.to_owned(), pepper_version, hash })
     }
 
     /// The cost of the hash, when it is one that may be computed.
@@ -77,7 +92,7 @@ mod tests {
     }
 
     fn stored(text: &str) -> StoredPassword {
-        StoredPassword::make(&Pepper::new(&[7; 32]), 4, &password(text)).unwrap()
+        StoredPassword::make((1, &Pepper::new(&[7; 32])), 4, &password(text)).unwrap()
     }
 
     #[test]
@@ -104,6 +119,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pepper_is_known_again_by_a_fingerprint_that_is_no_passwords_hmac() {
+        let fingerprint = Pepper::new(&[7; 32]).fingerprint();
+        assert_eq!(fingerprint, Pepper::new(&[7; 32]).fingerprint());
+        assert_ne!(fingerprint, Pepper::new(&[8; 32]).fingerprint());
+        assert!(String::from_utf8(FINGERPRINTED.to_vec()).is_err());
+    }
+
+    #[test]
     fn a_hash_that_must_not_be_computed_has_no_cost() {
         let good = stored("guinevere");
         assert_eq!(good.cost(), Some(4));
@@ -115,7 +138,7 @@ mod tests {
             &"é".repeat(30),
             &good.hash[..59],
         ] {
-            let bad = StoredPassword { scheme: NAME.into(), hash: hash.to_owned() };
+            let bad = StoredPassword { hash: hash.to_owned(), ..good.clone() };
             assert_eq!(bad.cost(), None, "{hash}");
         }
         assert_eq!(StoredPassword { scheme: "rot13".into(), ..good }.cost(), None);

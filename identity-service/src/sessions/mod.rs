@@ -70,6 +70,8 @@ impl Sessions {
             return Err(Error::BadCredentials);
         };
         let (user, epoch, old) = (credential.user, credential.epoch, credential.password.clone());
+        // Without the keys there would be a session, and no token.
+        self.trust.keyring.fresh().await?;
         let session = self.begin(credential, client).await?;
         if outdated {
             self.rehash(user, old, password);

@@ -37,6 +37,7 @@ struct CredentialRow {
     id: Uuid,
     password_scheme: String,
     password_hash: String,
+    pepper_version: i32,
     email_canonical: String,
     password_version: i32,
     epoch: i64,
@@ -80,7 +81,11 @@ pub(super) async fn find_credential(
         .optional()?;
     Ok(row.map(|row| Credential {
         user: row.id.into(),
-        password: StoredPassword { scheme: row.password_scheme, hash: row.password_hash },
+        password: StoredPassword {
+            scheme: row.password_scheme,
+            pepper_version: row.pepper_version,
+            hash: row.password_hash,
+        },
         email_canonical: row.email_canonical,
         password_version: row.password_version,
         epoch: row.epoch,
@@ -275,9 +280,14 @@ pub(super) async fn replace_hash(
     let unchanged = users::table
         .filter(users::id.eq(user.as_uuid()))
         .filter(users::password_scheme.eq(&old.scheme))
+        .filter(users::pepper_version.eq(old.pepper_version))
         .filter(users::password_hash.eq(&old.hash));
     diesel::update(unchanged)
-        .set((users::password_scheme.eq(&new.scheme), users::password_hash.eq(&new.hash)))
+        .set((
+            users::password_scheme.eq(&new.scheme),
+            users::pepper_version.eq(new.pepper_version),
+            users::password_hash.eq(&new.hash),
+        ))
         .execute(connection)
         .await
 }

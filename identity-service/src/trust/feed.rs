@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument as _, info, warn};
 
 use super::follower::Follower;
+use super::keys::model::PublicKey;
 use super::model::{Position, Read, Revocation};
 use super::store::{self, Found};
 use super::time::Time;
@@ -39,7 +41,7 @@ const IDLE: Duration = Duration::from_millis(500);
 const CROWDED: Duration = Duration::from_secs(5);
 /// For how many followers at once the database is asked what they have missed.
 const BEGINNERS: usize = 2;
-/// How long a new follower waits for the task to have begun.
+/// How long a new follower waits for the task to have begun, and for a read.
 const START: Duration = Duration::from_secs(1);
 
 /// The feed of a replica. A clone is another handle of the same.
@@ -154,6 +156,26 @@ impl Feed {
         place.map_err(|_| Error::Overloaded { retry_after: CROWDED })
     }
 
+    /// The keys, as a read has seen them that began after this was called.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub(super) async fn keys(&self) -> Result<Arc<[PublicKey]>> {
+        let mut reads = self.0.reads.subscribe();
+        let begun = self.ask();
+        let read = async {
+            loop {
+                match reads.recv().await {
+                    Ok(read) if read.number > begun => return read.keys.clone(),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        };
+        let keys = timeout(START, read).await.ok().flatten();
+        keys.ok_or_else(|| Error::DatabaseUnavailable("the keys cannot be read".into()))
+    }
+
     /// Begins to follow, from a position on; from nothing without one, and when nobody knows any more what came after it.
     ///
     /// # Errors
@@ -190,7 +212,7 @@ impl Feed {
             if is_well {
                 warn!(
                     cause = error.source(),
-                    "revocations cannot be read: verifiers are not told, and must ask"
+                    "revocations and keys cannot be read: verifiers are not told, and must ask"
                 );
             }
             is_well = false;
@@ -203,7 +225,7 @@ impl Feed {
         loop {
             self.read(trust, &mut listener).await?;
             if !*is_well {
-                info!("revocations can be read again");
+                info!("revocations and keys can be read again");
                 *is_well = true;
             }
             sleep(PAUSE).await;
@@ -252,7 +274,7 @@ impl Feed {
         // Followers of another life of the server see by the position that they have to begin again; and without one all do.
         let is_whole = i64::try_from(revocations.len()).is_ok_and(|count| count < MOST);
         let told = is_whole.then(|| position.clone());
-        let (keys, revocations) = (Some(keys), self.kept(revocations));
+        let (keys, revocations) = (Some(keys.public()), self.kept(revocations));
         let read = Read { number, keys, revocations, position: told, time };
         let _nobody_follows = self.0.reads.send(Arc::new(read));
         self.0.position.send_replace(Some(position));

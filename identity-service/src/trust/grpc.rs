@@ -13,7 +13,6 @@ use tokio::time::{sleep_until, timeout};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::keys::KeySet;
 use super::keys::model::{KeyState, PublicKey};
 use super::model::{Position, Read, Revocation, Revoked};
 use super::{Feed, Trust};
@@ -47,7 +46,7 @@ impl TrustService for Service {
         _request: Request<v1::GetKeysRequest>,
     ) -> Result<Response<v1::GetKeysResponse>, Status> {
         let keys = self.trust.keyring.fresh().await?;
-        Ok(Response::new(to_keys(self.trust.issuer(), &keys)))
+        Ok(Response::new(to_keys(self.trust.issuer(), &keys.public())))
     }
 
     type WatchStream = Answers;
@@ -113,7 +112,8 @@ async fn tell(
     from: Option<Position>,
     sender: &Sender,
 ) -> Result<(), Ended> {
-    let mut known = trust.keyring.last();
+    // Perhaps he has heard of a change from another replica already: older keys than these would bring one back.
+    let mut known = feed.keys().await?;
     let keys = Some(to_keys(trust.issuer(), &known));
     send(sender, [v1::WatchResponse { keys, ..Default::default() }]).await?;
     let mut follower = feed.follow(from).await?;
@@ -146,7 +146,7 @@ async fn tell(
         }
         let keys = changed.map(|keys| to_keys(trust.issuer(), keys));
         send(sender, to_messages(&read, keys, answered)).await?;
-        known = changed.cloned().unwrap_or(known);
+        known = changed.map_or(known, Arc::clone);
     }
 }
 
@@ -260,8 +260,8 @@ impl Callers {
     }
 }
 
-fn to_keys(issuer: &str, keys: &KeySet) -> v1::GetKeysResponse {
-    let keys = keys.public().iter().map(to_public_key).collect();
+fn to_keys(issuer: &str, keys: &[PublicKey]) -> v1::GetKeysResponse {
+    let keys = keys.iter().map(to_public_key).collect();
     v1::GetKeysResponse { issuer: issuer.to_owned(), keys }
 }
 

@@ -7,7 +7,7 @@ use portcullis_proto::access_token::LEEWAY;
 use portcullis_proto::clock::FAR;
 use uuid::Uuid;
 
-use super::keys::KeySet;
+use super::keys::model::PublicKey;
 use crate::ids::{SessionId, UserId};
 
 /// Which tokens are good no longer, for ever.
@@ -54,7 +54,7 @@ pub struct Read {
     /// How many reads had begun when this one did, itself included; 0 for one that no other follower is told of.
     pub number: u64,
     /// The keys then, or a little later; nothing where only revocations were looked up.
-    pub keys: Option<Arc<KeySet>>,
+    pub keys: Option<Arc<[PublicKey]>>,
     /// What has ended.
     pub revocations: Vec<Revocation>,
     /// Until where a follower then knows everything; nothing while more of a snapshot follows.

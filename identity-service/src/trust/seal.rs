@@ -13,6 +13,13 @@ pub struct KeyEncryptionKey {
     other: Option<LessSafeKey>,
 }
 
+/// Which of the two has sealed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sealer {
+    Own,
+    Other,
+}
+
 impl KeyEncryptionKey {
     /// A key of 32 random bytes.
     #[must_use]
@@ -27,20 +34,31 @@ impl KeyEncryptionKey {
     }
 
     pub(super) fn seal(&self, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        self.seal_by(Sealer::Own, kid, private)
+    }
+
+    /// Seals with this one of the two, as long as there are two.
+    pub(super) fn seal_by(&self, sealer: Sealer, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let key = match sealer {
+            Sealer::Own => &self.own,
+            Sealer::Other => self.other.as_ref().unwrap_or(&self.own),
+        };
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce)?;
         let mut sealed = private.to_vec();
-        self.own.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(kid),
-            &mut sealed,
-        )?;
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kid), &mut sealed)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
     /// `None` when the key, the id or a byte is another than when it was sealed.
     pub(super) fn open(&self, kid: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        open(&self.own, kid, sealed).or_else(|| open(self.other.as_ref()?, kid, sealed))
+        self.open_and_tell(kid, sealed).map(|(private, _)| private)
+    }
+
+    /// The same, and which of the two has sealed it.
+    pub(super) fn open_and_tell(&self, kid: &str, sealed: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Sealer)> {
+        let by_other = || Some((open(self.other.as_ref()?, kid, sealed)?, Sealer::Other));
+        open(&self.own, kid, sealed).map(|private| (private, Sealer::Own)).or_else(by_other)
     }
 }
 
@@ -85,6 +103,9 @@ mod tests {
         assert!(new.open("kid", &sealed).is_none());
         assert_eq!(both.open("kid", &sealed).unwrap().as_slice(), b"private");
         assert!(both.open("other", &sealed).is_none());
+        assert_eq!(both.open_and_tell("kid", &sealed).unwrap().1, Sealer::Other);
+        let as_before = both.seal_by(Sealer::Other, "kid", b"private").unwrap();
+        assert!(old.open("kid", &as_before).is_some() && new.open("kid", &as_before).is_none());
         // What it seals itself, the other one cannot open.
         let anew = both.seal("kid", b"private").unwrap();
         assert!(old.open("kid", &anew).is_none());

@@ -19,7 +19,7 @@ const KEYS: Duration = Duration::from_secs(5);
 
 /// Does it, for ever. Whatever fails is tried again.
 pub(super) async fn keep_up(feed: &Feed, database: &Database, trust: &Trust) {
-    tokio::join!(keep_short(feed, database), keep_keys(database, trust));
+    tokio::join!(keep_short(feed, database), keep_keys(feed, database, trust));
 }
 
 async fn keep_short(feed: &Feed, database: &Database) {
@@ -47,15 +47,26 @@ async fn remove(feed: &Feed, database: &Database) -> Result<usize> {
     Ok(count)
 }
 
-async fn keep_keys(database: &Database, trust: &Trust) {
+async fn keep_keys(feed: &Feed, database: &Database, trust: &Trust) {
     let mut ticks = interval(KEYS);
+    let mut is_well = true;
     loop {
         ticks.tick().await;
-        match trust.keeper.keep().await {
-            Ok(true) => super::announce(database).await,
-            Ok(false) => {}
+        match trust.keep_keys(feed.may_forget()).await {
+            Ok(changed) => {
+                if changed {
+                    super::announce(database).await;
+                }
+                is_well = true;
+            }
             Err(error) => {
-                warn!(cause = error.source(), "the signing keys are not kept up; it is tried again")
+                if is_well {
+                    warn!(
+                        cause = error.source(),
+                        "what is due about the signing keys is not done; it is tried again"
+                    );
+                }
+                is_well = false;
             }
         }
     }

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_registration_is_the_same_only_with_both_id_and_address() {
-        let password = || StoredPassword { scheme: "v1".into(), hash: String::new() };
+        let password = || StoredPassword { scheme: "v1".into(), pepper_version: 1, hash: String::new() };
         let registered = |UserState { user, email_canonical, .. }| Registered {
             user,
             email_canonical,

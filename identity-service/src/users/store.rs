@@ -49,6 +49,7 @@ struct NewRow<'a> {
     email: &'a str,
     email_canonical: &'a str,
     password_scheme: &'a str,
+    pepper_version: i32,
     password_hash: &'a str,
     is_superuser: bool,
     is_verified: bool,
@@ -60,6 +61,7 @@ struct ChangedRow<'a> {
     email: Option<&'a str>,
     email_canonical: Option<&'a str>,
     password_scheme: Option<&'a str>,
+    pepper_version: Option<i32>,
     password_hash: Option<&'a str>,
     epoch: Option<i64>,
     is_active: Option<bool>,
@@ -142,14 +144,15 @@ pub(super) async fn find_registered(
     id: UserId,
     email_canonical: &str,
 ) -> QueryResult<Vec<Registered>> {
-    let rows: Vec<(Row, String, String)> = users::table
+    let rows: Vec<(Row, String, i32, String)> = users::table
         .filter(users::id.eq(id.as_uuid()).or(users::email_canonical.eq(email_canonical)))
-        .select((Row::as_select(), users::password_scheme, users::password_hash))
+        .select((Row::as_select(), users::password_scheme, users::pepper_version, users::password_hash))
         .load(&mut connection)
         .await?;
-    let registered = |(row, scheme, hash): (Row, String, String)| {
+    let registered = |(row, scheme, pepper_version, hash): (Row, String, i32, String)| {
         let UserState { user, email_canonical, .. } = row.into();
-        Registered { user, email_canonical, password: StoredPassword { scheme, hash } }
+        let password = StoredPassword { scheme, pepper_version, hash };
+        Registered { user, email_canonical, password }
     };
     Ok(rows.into_iter().map(registered).collect())
 }
@@ -161,6 +164,7 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, user: &NewUser) -
             email: user.email.as_str(),
             email_canonical: user.email.canonical(),
             password_scheme: &user.password.scheme,
+            pepper_version: user.password.pepper_version,
             password_hash: &user.password.hash,
             is_superuser: user.is_superuser,
             is_verified: user.is_verified,
@@ -184,6 +188,7 @@ pub(super) async fn update(
         email: changes.email.as_ref().map(|email| email.as_str()),
         email_canonical: changes.email.as_ref().map(|email| email.canonical()),
         password_scheme: new_password.map(|password| password.scheme.as_str()),
+        pepper_version: new_password.map(|password| password.pepper_version),
         password_hash: new_password.map(|password| password.hash.as_str()),
         epoch,
         is_active: changes.is_active,

@@ -203,7 +203,7 @@ impl World {
         let is_old = |written: &&Instant| self.now.duration_since(**written) >= FRESH;
         let old = self.written_at.iter().filter(is_old).count();
         all_tokens().find_map(|claims| {
-            let standing = self.trust.standing(self.now, &claims);
+            let standing = self.trust.standing(self.now, self.trust.is_fresh(self.now), &claims);
             let is_wrong = match &standing {
                 Standing::Live => self.truth.ends(old, &claims),
                 Standing::Ended(_) => !self.truth.ends(self.truth.0.len(), &claims),
@@ -288,11 +288,11 @@ fn nothing_is_believed_before_the_first_snapshot_is_complete() {
     let trust = trust(now, 10);
     trust.note(now, &[], None);
     trust.prove(now);
-    assert_eq!(trust.standing(now, &token(1, 1, 1)), Standing::Unknown);
+    assert_eq!(trust.standing(now, trust.is_fresh(now), &token(1, 1, 1)), Standing::Unknown);
     trust.note(now, &[], Some("here".into()));
     trust.prove(now);
-    assert_eq!(trust.standing(now, &token(1, 1, 1)), Standing::Live);
-    assert_eq!(trust.standing(now + FRESH, &token(1, 1, 1)), Standing::Unknown);
+    assert_eq!(trust.standing(now, trust.is_fresh(now), &token(1, 1, 1)), Standing::Live);
+    assert_eq!(trust.standing(now + FRESH, trust.is_fresh(now + FRESH), &token(1, 1, 1)), Standing::Unknown);
 }
 
 #[test]
@@ -302,15 +302,22 @@ fn the_last_moments_of_a_token_are_not_judged_here() {
     trust.note(now, &[], Some("here".into()));
     trust.prove(now);
     let expiring = Claims { exp: time.duration_since(UNIX_EPOCH).unwrap().as_secs() + 1, ..token(1, 1, 1) };
-    assert_eq!(trust.standing(now, &expiring), Standing::Unknown, "nobody has said what time it is");
+    assert_eq!(
+        trust.standing(now, trust.is_fresh(now), &expiring),
+        Standing::Unknown,
+        "nobody has said what time it is"
+    );
     // Whose clock is wrong, nobody knows when they are far apart.
     for (apart, standing) in
         [(2 * FAR, Standing::Unknown), (FAR, Standing::Live), (Duration::ZERO, Standing::Live)]
     {
         let _ = trust.note_time(now, time, time - apart);
-        assert_eq!(trust.standing(now, &expiring), standing, "{apart:?}");
+        assert_eq!(trust.standing(now, trust.is_fresh(now), &expiring), standing, "{apart:?}");
     }
-    assert_eq!(trust.standing(now + Duration::from_secs(1), &expiring), Standing::Unknown);
+    assert_eq!(
+        trust.standing(now + Duration::from_secs(1), trust.is_fresh(now + Duration::from_secs(1)), &expiring),
+        Standing::Unknown
+    );
 }
 
 #[test]
@@ -339,12 +346,15 @@ fn when_there_is_no_room_nobody_is_believed_unasked_until_the_rest_would_have_be
     trust.note(now, &[end(1), end(1), end(2)], Some("here".into()));
     trust.prove(now);
     assert_eq!(trust.len(), 1);
-    assert_eq!(trust.standing(now, &token(0, 1, 1)), Standing::Ended(Refusal::SessionEnded));
+    assert_eq!(
+        trust.standing(now, trust.is_fresh(now), &token(0, 1, 1)),
+        Standing::Ended(Refusal::SessionEnded)
+    );
     for session in [2, 3] {
-        assert_eq!(trust.standing(now, &token(0, session, 1)), Standing::Unknown);
+        assert_eq!(trust.standing(now, trust.is_fresh(now), &token(0, session, 1)), Standing::Unknown);
     }
     let later = now + Duration::from_secs(64);
     trust.forget(later);
     trust.prove(later);
-    assert_eq!(trust.standing(later, &token(0, 3, 1)), Standing::Live);
+    assert_eq!(trust.standing(later, trust.is_fresh(later), &token(0, 3, 1)), Standing::Live);
 }

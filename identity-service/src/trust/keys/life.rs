@@ -1,19 +1,22 @@
-//! The life of the keys: every replica does what is due, and an operator hastens it. All of it is one transaction each,
-//! which nobody else changes keys beside, and in which every key that is there must open: a replica with another
-//! key-encryption key cannot lock the others out.
+//! The life of the keys: every replica does what is due, and an operator hastens it. Each change is a transaction which
+//! nobody else changes keys beside, and in which every key that stays must open: who has another key-encryption key cannot
+//! lock the replicas out.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use futures_util::FutureExt as _;
-use tracing::info;
+use futures_util::future::BoxFuture;
+use tokio::time::sleep;
 
-use super::model::{KNOWN, KeyState, PUBLISHED, PublicKey, SealedKey, Step, due, the, thumbprint};
+use super::model::{
+    KNOWN, KeyState, PUBLISHED, PublicKey, SURELY_KNOWN, SealedKey, Step, due, the, thumbprint,
+};
 use super::{open, store, to_public};
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
-use crate::trust::KeyEncryptionKey;
+use crate::trust::seal::{KeyEncryptionKey, Sealer};
 
 /// Who changes keys: where they are, and what seals them.
 #[derive(Clone)]
@@ -22,8 +25,24 @@ pub struct Keeper {
     pub database: Database,
     /// What seals them.
     pub kek: Arc<KeyEncryptionKey>,
-    /// How old a key becomes that signs; `None` stands for ever.
-    pub rotation: Option<Duration>,
+}
+
+/// How quickly the next key is to sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// Once everybody who may keep the keys knows it.
+    None,
+    /// Once all gateways know it.
+    Great,
+}
+
+/// What becomes of a key that is taken out of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It signs no more, and its tokens stay good until they expire.
+    Retired,
+    /// Somebody else may have it: its tokens are good no longer.
+    Removed,
 }
 
 /// What became of what an operator asked for.
@@ -41,51 +60,82 @@ pub enum Outcome {
 }
 
 impl Keeper {
-    /// Does what is due: makes the first keys, publishes the next one, lets it sign when the current one is old, and removes
-    /// those whose tokens have expired. Whether anything was due.
+    /// Does what is due: makes the first keys, publishes the next one, lets it sign when the current one is as old as
+    /// `rotation`, and removes those whose tokens have expired; the last two only if the time `is_sure`. Whether anything was
+    /// due.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`], and [`Error::Internal`] when a key does not open, or is not
     /// whole; then nothing is changed.
-    pub async fn keep(&self) -> Result<bool> {
-        let (rotation, there) = (self.rotation, self.database.read(store::list_now).await?);
-        let (now, keys) = (there.0, to_public(there.1));
-        if due(now, &keys, rotation).is_none() {
+    pub async fn keep(&self, rotation: Option<Duration>, is_sure: bool) -> Result<bool> {
+        let (now, there) = self.database.read(store::list_now).await?;
+        if due(is_sure.then_some(now), &to_public(there), rotation).is_none() {
             return Ok(false);
         }
-        self.change(move |change| async move { change.go_on(rotation).await }.boxed()).await?;
+        self.change(None, move |change| {
+            let now = is_sure.then_some(change.now);
+            async move { change.go_on(now, rotation).await }.boxed()
+        })
+        .await?;
         Ok(true)
     }
 
-    /// Lets the next key sign, if it is known for as long as verifiers may keep the keys; `at_once`, if it is known for as
-    /// long as gateways may.
+    /// Lets the next key sign.
     ///
     /// # Errors
     /// Those of [`Keeper::keep`].
-    pub async fn rotate(&self, at_once: bool) -> Result<Outcome> {
-        let known = if at_once { KNOWN } else { PUBLISHED };
-        self.change(move |change| {
+    pub async fn rotate(&self, haste: Haste) -> Result<Outcome> {
+        let next = match self.wait_for_next(haste).await? {
+            Ok(next) => next,
+            Err(wait) => return Ok(Outcome::TooEarly(wait)),
+        };
+        self.change(None, move |change| {
             async move {
-                change.go_on(None).await?;
-                if let Some(wait) = change.wait_for_next(known) {
-                    return Ok(Outcome::TooEarly(wait));
-                }
-                change.promote().await?;
-                change.go_on(None).await?;
-                Ok(Outcome::Done)
+                change.promote(&next).await?;
+                change.go_on(None, None).await
             }
             .boxed()
         })
-        .await
+        .await?;
+        Ok(Outcome::Done)
     }
 
-    /// Takes a key out of use: it signs no more, and its tokens stay good until they expire; or are good no longer, if it is
-    /// compromised.
+    /// Takes a key out of use. If it is the one that signs, the next key does from now on, with the haste that its fate asks
+    /// for.
     ///
     /// # Errors
     /// Those of [`Keeper::keep`].
-    pub async fn retire(&self, kid: String, is_compromised: bool) -> Result<Outcome> {
-        self.change(move |change| async move { change.retire(&kid, is_compromised).await }.boxed()).await
+    pub async fn retire(&self, kid: String, fate: Fate) -> Result<Outcome> {
+        let (_, there) = self.database.read(store::list_now).await?;
+        let Some(state) = there.iter().find(|key| key.public.kid == kid).map(|key| key.public.state) else {
+            return Ok(Outcome::Unknown);
+        };
+        let next = match (state, fate) {
+            (KeyState::Retired, Fate::Retired) => return Ok(Outcome::NothingToDo),
+            (KeyState::Next | KeyState::Retired, _) => None,
+            (KeyState::Current, _) => {
+                let haste = if fate == Fate::Removed { Haste::Great } else { Haste::None };
+                match self.wait_for_next(haste).await? {
+                    Ok(next) => Some(next),
+                    Err(wait) => return Ok(Outcome::TooEarly(wait)),
+                }
+            }
+        };
+        let is_gone = fate == Fate::Removed || state == KeyState::Next;
+        self.change(is_gone.then(|| kid.clone()), move |change| {
+            async move {
+                if let Some(next) = next {
+                    change.promote(&next).await?;
+                }
+                if is_gone {
+                    change.remove(&kid).await?;
+                }
+                change.go_on(None, None).await
+            }
+            .boxed()
+        })
+        .await?;
+        Ok(Outcome::Done)
     }
 
     /// Seals all keys anew with the key-encryption key, whichever they were sealed with; how many.
@@ -93,15 +143,31 @@ impl Keeper {
     /// # Errors
     /// Those of [`Keeper::keep`].
     pub async fn reseal(&self) -> Result<usize> {
-        self.change(|change| async move { change.reseal().await }.boxed()).await
+        self.change(None, |change| async move { change.reseal().await }.boxed()).await
     }
 
-    /// Runs a change of the keys, which must all open.
+    /// The next key, once it may sign; or for how long it may not yet. It is waited for where that takes a moment only.
+    async fn wait_for_next(&self, haste: Haste) -> Result<Result<String, Duration>> {
+        self.keep(None, false).await?;
+        let (now, there) = self.database.read(store::list_now).await?;
+        let keys = to_public(there);
+        let next = the(KeyState::Next, &keys).ok_or_else(changed)?;
+        let age = next.age(now);
+        if haste == Haste::None && age < PUBLISHED {
+            return Ok(Err(PUBLISHED - age));
+        }
+        // It has been read, so it is visible to everybody; perhaps only just, whatever the clock of the database says.
+        if age < SURELY_KNOWN {
+            sleep(KNOWN).await;
+        }
+        Ok(Ok(next.kid.clone()))
+    }
+
+    /// Runs a change of the keys, which must all open, but for the one that it removes.
     async fn change<T: Send + 'static>(
         &self,
-        action: impl for<'r> FnOnce(&'r mut Change<'_>) -> futures_util::future::BoxFuture<'r, Result<T>>
-        + Send
-        + 'static,
+        removes: Option<String>,
+        action: impl for<'r> FnOnce(&'r mut Change<'_>) -> BoxFuture<'r, Result<T>> + Send + 'static,
     ) -> Result<T> {
         let kek = Arc::clone(&self.kek);
         self.database
@@ -109,8 +175,15 @@ impl Keeper {
                 async move {
                     store::lock(connection).await?;
                     let (now, sealed) = store::list_now(connection).await?;
-                    sealed.iter().try_for_each(|key| open(&kek, key).map(|_| ()))?;
-                    action(&mut Change { connection, kek: &kek, now, keys: to_public(sealed) }).await
+                    let mut sealer = Sealer::Own;
+                    for key in sealed.iter().filter(|key| Some(&key.public.kid) != removes.as_ref()) {
+                        // Until all are sealed anew, a replica may know the other key only.
+                        if open(&kek, key)?.1 == Sealer::Other {
+                            sealer = Sealer::Other;
+                        }
+                    }
+                    let keys = to_public(sealed);
+                    action(&mut Change { connection, kek: &kek, sealer, now, keys }).await
                 }
                 .boxed()
             })
@@ -122,63 +195,32 @@ impl Keeper {
 struct Change<'a> {
     connection: &'a mut Transaction,
     kek: &'a KeyEncryptionKey,
+    sealer: Sealer,
     now: SystemTime,
     keys: Vec<PublicKey>,
 }
 
 impl Change<'_> {
-    async fn go_on(&mut self, rotation: Option<Duration>) -> Result<()> {
-        while let Some(step) = due(self.now, &self.keys, rotation) {
-            info!(?step, "the signing keys change");
+    async fn go_on(&mut self, now: Option<SystemTime>, rotation: Option<Duration>) -> Result<()> {
+        while let Some(step) = due(now, &self.keys, rotation) {
             match step {
                 Step::Begin => self.make(KeyState::Current).await?,
                 Step::Publish => self.make(KeyState::Next).await?,
-                Step::Promote => self.promote().await?,
+                Step::Promote => {
+                    let next = the(KeyState::Next, &self.keys).ok_or_else(changed)?.kid.clone();
+                    self.promote(&next).await?;
+                }
                 Step::Remove(kid) => self.remove(&kid).await?,
             }
         }
         Ok(())
     }
 
-    async fn retire(&mut self, kid: &str, is_compromised: bool) -> Result<Outcome> {
-        self.go_on(None).await?;
-        let Some(state) = self.keys.iter().find(|key| key.kid == kid).map(|key| key.state) else {
-            return Ok(Outcome::Unknown);
-        };
-        match (state, is_compromised) {
-            (KeyState::Retired, false) => return Ok(Outcome::NothingToDo),
-            (KeyState::Current, _) => {
-                if let Some(wait) = self.wait_for_next(KNOWN) {
-                    return Ok(Outcome::TooEarly(wait));
-                }
-                self.promote().await?;
-            }
-            (KeyState::Next | KeyState::Retired, _) => {}
+    /// Lets the next key sign, if it still is this one.
+    async fn promote(&mut self, next: &str) -> Result<()> {
+        if the(KeyState::Next, &self.keys).is_none_or(|key| key.kid != next) {
+            return Err(changed());
         }
-        if is_compromised || state == KeyState::Next {
-            self.remove(kid).await?;
-        }
-        self.go_on(None).await?;
-        Ok(Outcome::Done)
-    }
-
-    async fn reseal(&mut self) -> Result<usize> {
-        let sealed = store::list(self.connection).await?;
-        for key in &sealed {
-            let private = open(self.kek, key)?;
-            let anew = seal(self.kek, &key.public.kid, &private)?;
-            store::reseal(self.connection, &key.public.kid, &anew).await?;
-        }
-        Ok(sealed.len())
-    }
-
-    /// For how long the next key must still be known before it may sign; nothing if it may now.
-    fn wait_for_next(&self, known: Duration) -> Option<Duration> {
-        let age = the(KeyState::Next, &self.keys).map_or(Duration::ZERO, |next| next.age(self.now));
-        Some(known.saturating_sub(age)).filter(|wait| !wait.is_zero())
-    }
-
-    async fn promote(&mut self) -> Result<()> {
         for (from, to) in [(KeyState::Current, KeyState::Retired), (KeyState::Next, KeyState::Current)] {
             store::change_state(self.connection, self.now, from, to).await?;
             for key in self.keys.iter_mut().filter(|key| key.state == from) {
@@ -189,7 +231,7 @@ impl Change<'_> {
     }
 
     async fn make(&mut self, state: KeyState) -> Result<()> {
-        let key = new_key(self.kek, self.now, state)?;
+        let key = new_key(self.kek, self.sealer, self.now, state)?;
         store::insert(self.connection, &key).await?;
         self.keys.push(key.public);
         Ok(())
@@ -200,25 +242,37 @@ impl Change<'_> {
         self.keys.retain(|key| key.kid != kid);
         Ok(())
     }
+
+    async fn reseal(&mut self) -> Result<usize> {
+        let sealed = store::list(self.connection).await?;
+        for key in &sealed {
+            let (private, _) = open(self.kek, key)?;
+            let anew = self.kek.seal(&key.public.kid, &private).map_err(no_randomness)?;
+            store::reseal(self.connection, &key.public.kid, &anew).await?;
+        }
+        Ok(sealed.len())
+    }
 }
 
-fn new_key(kek: &KeyEncryptionKey, now: SystemTime, state: KeyState) -> Result<SealedKey> {
+fn new_key(kek: &KeyEncryptionKey, sealer: Sealer, now: SystemTime, state: KeyState) -> Result<SealedKey> {
     let pair = Ed25519KeyPair::generate().map_err(no_randomness)?;
     let private = pair.to_pkcs8().map_err(no_randomness)?;
     let public_key: [u8; 32] =
         pair.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes (RFC 8032)");
     let kid = thumbprint(&public_key);
-    let sealed_private = seal(kek, &kid, private.as_ref())?;
+    let sealed_private = kek.seal_by(sealer, &kid, private.as_ref()).map_err(no_randomness)?;
     Ok(SealedKey {
         public: PublicKey { kid, public_key, state, created_at: now, since: now },
         sealed_private,
     })
 }
 
-fn seal(kek: &KeyEncryptionKey, kid: &str, private: &[u8]) -> Result<Vec<u8>> {
-    kek.seal(kid, private).map_err(no_randomness)
-}
-
 fn no_randomness(_: aws_lc_rs::error::Unspecified) -> Error {
     Error::Internal("the system gives no randomness".into())
+}
+
+fn changed() -> Error {
+    Error::Internal(
+        "somebody else has changed the signing keys meanwhile: look at them, and try again".into(),
+    )
 }

@@ -6,12 +6,14 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_proto::access_token::{KEYS_MAX_AGE, LEEWAY, MAX_LIFETIME};
 
-/// For how long a key is published before it signs: verifiers keep keys for a third of that. Those that are no gateway need
-/// not read them again because of a token, and are not refused for reading them too often.
+/// For how long a key is published before it signs: three times as long as verifiers may keep the keys without asking again.
+/// So they know it by then, also those that ask late.
 pub const PUBLISHED: Duration = Duration::from_secs(3 * KEYS_MAX_AGE.as_secs());
-/// For how long a key must be published in any case before it signs: then every gateway that decides by itself knows it
-/// (`trust.proto`).
+/// For how long a key must be visible in any case before it signs, by a clock that does not step: then every gateway that
+/// decides by itself knows it (`trust.proto`).
 pub const KNOWN: Duration = Duration::from_secs(2);
+/// A key that is so old by the clock of the database is visible for longer than [`KNOWN`], whatever that clock does.
+pub const SURELY_KNOWN: Duration = Duration::from_secs(60);
 /// For how long a key is kept that signs no more: until the last of its tokens has expired for everybody, however long
 /// these are good. A replica that hears of it late signs with it for some seconds more.
 pub const KEPT: Duration = Duration::from_secs(MAX_LIFETIME.as_secs() + LEEWAY.as_secs() + 10);
@@ -104,10 +106,11 @@ pub fn the(state: KeyState, keys: &[PublicKey]) -> Option<&PublicKey> {
     keys.iter().find(|key| key.state == state)
 }
 
-/// The step that is due, if one is. `rotation` is how old the current key may become; `None` stands for ever.
+/// The step that is due, if one is. Without a time that can be relied on, none is due because of its age. `rotation` is how
+/// old the current key may become; `None` stands for ever.
 #[must_use]
-pub fn due(now: SystemTime, keys: &[PublicKey], rotation: Option<Duration>) -> Option<Step> {
-    let is_over = |key: &&PublicKey| key.state == KeyState::Retired && key.age(now) >= KEPT;
+pub fn due(now: Option<SystemTime>, keys: &[PublicKey], rotation: Option<Duration>) -> Option<Step> {
+    let is_over = |key: &&PublicKey| key.state == KeyState::Retired && is_as_old(key, now, KEPT);
     if let Some(over) = keys.iter().find(is_over) {
         return Some(Step::Remove(over.kid.clone()));
     }
@@ -116,10 +119,14 @@ pub fn due(now: SystemTime, keys: &[PublicKey], rotation: Option<Duration>) -> O
         (None, Some(_)) => Some(Step::Promote),
         (Some(_), None) => Some(Step::Publish),
         (Some(current), Some(next)) => {
-            let is_old = rotation.is_some_and(|rotation| current.age(now) >= rotation);
-            (is_old && next.age(now) >= PUBLISHED).then_some(Step::Promote)
+            let is_old = rotation.is_some_and(|rotation| is_as_old(current, now, rotation));
+            (is_old && is_as_old(next, now, PUBLISHED)).then_some(Step::Promote)
         }
     }
+}
+
+fn is_as_old(key: &PublicKey, now: Option<SystemTime>, age: Duration) -> bool {
+    now.is_some_and(|now| key.age(now) >= age)
 }
 
 #[cfg(test)]

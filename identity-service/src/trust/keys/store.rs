@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
@@ -21,10 +23,11 @@ struct Row {
     state_since: OffsetDateTime,
 }
 
-/// The current key first, then the newest.
+/// The current key first, then the newest. None on a server that takes no writes any more: what it shows may be of long ago.
 pub(super) async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<SealedKey>> {
     let rows: Vec<Row> = signing_keys::table
         .select(Row::as_select())
+        .filter(sql::<Bool>("NOT current_setting('transaction_read_only')::boolean"))
         .order((signing_keys::state.eq(KeyState::Current.as_str()).desc(), signing_keys::created_at.desc()))
         .load(connection)
         .await?;

@@ -29,7 +29,7 @@ impl Life {
     /// Time passes, and every step that is due is done.
     fn go_on(&mut self, passes: Duration) {
         self.now += passes;
-        while let Some(step) = due(self.now, &self.keys, Some(ROTATION)) {
+        while let Some(step) = due(Some(self.now), &self.keys, Some(ROTATION)) {
             self.take(step);
         }
     }
@@ -87,6 +87,7 @@ fn a_key_is_published_then_signs_then_is_kept_until_its_last_token_has_expired()
     assert_eq!((life.kid(KeyState::Current), life.kid(KeyState::Next), life.keys.len()), ("2", "3", 3));
     life.go_on(KEPT - Duration::from_secs(1));
     assert_eq!(life.kid(KeyState::Retired), "1");
+    assert_eq!(due(None, &life.keys, Some(ROTATION)), None);
     life.go_on(Duration::from_secs(1));
     assert_eq!(the(KeyState::Retired, &life.keys), None);
 }
@@ -96,11 +97,13 @@ fn a_key_that_verifiers_may_not_know_yet_is_waited_for() {
     let old = key(1, KeyState::Current, at(0));
     let now = at(0) + 2 * ROTATION;
     let published = |ago: Duration| vec![old.clone(), key(2, KeyState::Next, now - ago)];
-    assert_eq!(due(now, &published(PUBLISHED - Duration::from_secs(1)), Some(ROTATION)), None);
-    assert_eq!(due(now, &published(PUBLISHED), Some(ROTATION)), Some(Step::Promote));
-    assert_eq!(due(now, &published(PUBLISHED), None), None);
+    assert_eq!(due(Some(now), &published(PUBLISHED - Duration::from_secs(1)), Some(ROTATION)), None);
+    assert_eq!(due(Some(now), &published(PUBLISHED), Some(ROTATION)), Some(Step::Promote));
+    assert_eq!(due(Some(now), &published(PUBLISHED), None), None);
+    // When nobody knows what time it is.
+    assert_eq!(due(None, &published(PUBLISHED), Some(ROTATION)), None);
     // By a clock that was set back.
-    assert_eq!(due(at(0), &published(PUBLISHED), Some(Duration::ZERO)), None);
+    assert_eq!(due(Some(at(0)), &published(PUBLISHED), Some(Duration::ZERO)), None);
 }
 
 proptest! {

@@ -1,0 +1,2 @@
+ALTER TABLE users DROP COLUMN pepper_version;
+DROP TABLE peppers;
