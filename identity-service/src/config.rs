@@ -15,17 +15,21 @@ use zeroize::Zeroizing;
 
 use crate::credentials::{PasswordRules, Pepper};
 use crate::database::{self, Servers};
+use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
     KEY_ENCRYPTION_KEY, LISTEN_ADDRESS, LOG, LOG_FORMAT, PASSWORD_MIN_LENGTH, PASSWORD_PEPPER,
+    REFRESH_GRACE_SECONDS, REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS,
 };
 pub use variables::{VARIABLES, Variable};
 
 /// The longest issuer. It stands in every token, and browsers keep no cookie of more than 4096 bytes (RFC 6265
 /// section 6.1).
 const MAX_ISSUER_LENGTH: usize = 512;
+/// The most seconds that a session may last: a year.
+const LONGEST_SESSION: u64 = 365 * 24 * 60 * 60;
 
 /// A variable that is missing or malformed: one line that names it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,8 +72,8 @@ pub struct Config {
     pub issuer: String,
     /// What seals the signing keys.
     pub key_encryption_key: KeyEncryptionKey,
-    /// For how long an access token is good.
-    pub access_token_lifetime: Duration,
+    /// For how long tokens and sessions are good.
+    pub lifetimes: Lifetimes,
 }
 
 /// How the log is written.
@@ -105,11 +109,7 @@ impl<'a> Vars<'a> {
             credentials: self.credentials()?,
             issuer: self.issuer()?,
             key_encryption_key: self.key_encryption_key()?,
-            access_token_lifetime: Duration::from_secs(self.number(
-                &ACCESS_TOKEN_LIFETIME_SECONDS,
-                60,
-                MAX_LIFETIME.as_secs(),
-            )?),
+            lifetimes: self.lifetimes()?,
         })
     }
 
@@ -183,6 +183,22 @@ impl<'a> Vars<'a> {
             return Err(error(&ISSUER, &problem));
         }
         Ok(issuer)
+    }
+
+    fn lifetimes(&self) -> Result<Lifetimes, ConfigError> {
+        let access = self.number(&ACCESS_TOKEN_LIFETIME_SECONDS, 60, MAX_LIFETIME.as_secs())?;
+        let longest = self.number(&REFRESH_LIFETIME_SECONDS, 60, LONGEST_SESSION)?;
+        let idle = self.number(&REFRESH_IDLE_SECONDS, 60, LONGEST_SESSION)?;
+        let grace = self.number(&REFRESH_GRACE_SECONDS, 1, 60)?;
+        let less_than = |other: &Variable, seconds| format!("is less than {}, {seconds}", other.name);
+        if idle < access {
+            return Err(error(&REFRESH_IDLE_SECONDS, &less_than(&ACCESS_TOKEN_LIFETIME_SECONDS, access)));
+        }
+        if longest < idle {
+            return Err(error(&REFRESH_LIFETIME_SECONDS, &less_than(&REFRESH_IDLE_SECONDS, idle)));
+        }
+        let [access, longest, idle, grace] = [access, longest, idle, grace].map(Duration::from_secs);
+        Ok(Lifetimes { access, longest, idle, grace })
     }
 
     fn key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {

@@ -30,6 +30,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    secrets (name) {
+        name -> Text,
+        sealed -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     sessions (id) {
         id -> Uuid,
         user_id -> Uuid,
@@ -38,6 +46,11 @@ diesel::table! {
         last_seen_at -> Timestamptz,
         user_agent -> Nullable<Text>,
         address_prefix -> Nullable<Text>,
+        refresh_digest -> Nullable<Bytea>,
+        refresh_uses -> Array<Nullable<Timestamptz>>,
+        access_expires_at -> Nullable<Timestamptz>,
+        password_version -> Nullable<Int4>,
+        epoch -> Nullable<Int8>,
     }
 }
 
@@ -69,4 +82,11 @@ diesel::table! {
 }
 
 diesel::joinable!(sessions -> users (user_id));
-diesel::allow_tables_to_appear_in_same_query!(revocation_feeds, revocations, sessions, signing_keys, users);
+diesel::allow_tables_to_appear_in_same_query!(
+    revocation_feeds,
+    revocations,
+    secrets,
+    sessions,
+    signing_keys,
+    users
+);

@@ -6,26 +6,26 @@ use jsonwebtoken::{Algorithm, Header};
 use portcullis_proto::access_token::{AUDIENCE, Claims, TYPE};
 use uuid::Uuid;
 
-use super::model::Session;
+use super::model::Grant;
 use crate::error::{Error, Result};
 use crate::trust::Trust;
 
-/// Signs an access token that is good as long as the session.
+/// Signs an access token.
 ///
 /// # Errors
 /// [`Error::Internal`] when the signature cannot be made.
-pub(super) fn sign(trust: &Trust, session: &Session, epoch: i64) -> Result<String> {
+pub(super) fn sign(trust: &Trust, grant: &Grant) -> Result<String> {
     let (key, kid) = trust.signing_key();
     let header =
         Header { typ: Some(TYPE.to_owned()), kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
     let claims = Claims {
         iss: trust.issuer().to_owned(),
         aud: vec![AUDIENCE.to_owned()],
-        sub: session.user.as_uuid(),
-        sid: session.id.as_uuid(),
-        epoch,
-        iat: seconds(session.created_at),
-        exp: seconds(session.expires_at),
+        sub: grant.user.as_uuid(),
+        sid: grant.session.as_uuid(),
+        epoch: grant.epoch,
+        iat: seconds(grant.issued_at),
+        exp: seconds(grant.expires_at),
         jti: Uuid::new_v4(),
     };
     jsonwebtoken::encode(&header, &claims, key).map_err(|error| Error::Internal(error.into()))

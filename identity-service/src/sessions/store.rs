@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::model::{Caller, Session};
+use super::refresh::store::State;
 use crate::credentials::StoredPassword;
 use crate::ids::SessionId;
 use crate::ids::UserId;
@@ -29,6 +30,13 @@ pub(super) struct Credential {
     pub(super) password_version: i32,
     pub(super) epoch: i64,
     pub(super) is_active: bool,
+}
+
+impl Credential {
+    /// What the user must still be when a session of this login is refreshed.
+    pub(super) fn state(&self) -> State {
+        State { password_version: self.password_version, epoch: self.epoch }
+    }
 }
 
 #[derive(Queryable, Selectable)]
@@ -133,7 +141,7 @@ pub(super) async fn delete_expired(connection: &mut AsyncPgConnection, user: Use
     diesel::delete(expired).execute(connection).await
 }
 
-/// Ends a session of a user; when its last token expires. `None` when he has no session with this id.
+/// Ends a session of a user; when its last access token expires. `None` when he has no session with this id.
 pub(super) async fn delete(
     connection: &mut AsyncPgConnection,
     user: UserId,
@@ -141,9 +149,18 @@ pub(super) async fn delete(
 ) -> QueryResult<Option<SystemTime>> {
     let own =
         sessions::table.filter(sessions::id.eq(id.as_uuid())).filter(sessions::user_id.eq(user.as_uuid()));
-    let expires_at: Option<OffsetDateTime> =
-        diesel::delete(own).returning(sessions::expires_at).get_result(connection).await.optional()?;
-    Ok(expires_at.map(Into::into))
+    let ends: Option<Ends> = diesel::delete(own).returning(ENDS).get_result(connection).await.optional()?;
+    Ok(ends.map(last_token_expires))
+}
+
+/// When the last access token of a session expires, and when the session does.
+type Ends = (Option<OffsetDateTime>, OffsetDateTime);
+const ENDS: (sessions::access_expires_at, sessions::expires_at) =
+    (sessions::access_expires_at, sessions::expires_at);
+
+/// A session that is never refreshed ends with its only token.
+fn last_token_expires((access, session): Ends) -> SystemTime {
+    access.unwrap_or(session).into()
 }
 
 /// The session of the caller's token, and the one of his with this id, of those that go on; none if the token does not
@@ -239,7 +256,7 @@ pub(super) async fn note_seen(
         .await
 }
 
-/// Ends the sessions of a user, but for `kept`; which these were, and when the last token of each expires.
+/// Ends the sessions of a user, but for `kept`; which these were, and when the last access token of each expires.
 pub(super) async fn delete_all_but(
     connection: &mut AsyncPgConnection,
     user: UserId,
@@ -248,11 +265,9 @@ pub(super) async fn delete_all_but(
     let others = sessions::table
         .filter(sessions::user_id.eq(user.as_uuid()))
         .filter(sessions::id.ne(kept.map_or(Uuid::nil(), SessionId::as_uuid)));
-    let ended: Vec<(Uuid, OffsetDateTime)> = diesel::delete(others)
-        .returning((sessions::id, sessions::expires_at))
-        .get_results(connection)
-        .await?;
-    Ok(ended.into_iter().map(|(id, expires_at)| (id.into(), expires_at.into())).collect())
+    let ended: Vec<(Uuid, Ends)> =
+        diesel::delete(others).returning((sessions::id, ENDS)).get_results(connection).await?;
+    Ok(ended.into_iter().map(|(id, ends)| (id.into(), last_token_expires(ends))).collect())
 }
 
 diesel::define_sql_function! {

@@ -1,10 +1,11 @@
-//! Trust: the keys that access tokens are signed with, which tokens have ended, and who is believed.
+//! Trust: the keys that access tokens are signed with, those that all replicas share, which tokens have ended, and who is believed.
 
 mod feed;
 mod follower;
 pub mod grpc;
 pub mod model;
 mod seal;
+pub mod secrets;
 mod store;
 mod time;
 

@@ -1,0 +1,23 @@
+//! The table `secrets`.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::schema::secrets;
+
+pub(super) async fn find(connection: &mut AsyncPgConnection, name: &str) -> QueryResult<Option<Vec<u8>>> {
+    secrets::table.find(name).select(secrets::sealed).first(connection).await.optional()
+}
+
+/// Inserts a secret unless there is one: of replicas that start at once, the first wins.
+pub(super) async fn insert_if_absent(
+    connection: &mut AsyncPgConnection,
+    name: &str,
+    sealed: &[u8],
+) -> QueryResult<usize> {
+    diesel::insert_into(secrets::table)
+        .values((secrets::name.eq(name), secrets::sealed.eq(sealed)))
+        .on_conflict_do_nothing()
+        .execute(connection)
+        .await
+}
