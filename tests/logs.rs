@@ -41,6 +41,7 @@ async fn say_everything(stack: &Stack) {
             password: text.into(),
             user_agent: text.into(),
             client_address: text.into(),
+            ..Default::default()
         })
     };
     for text in payloads().into_iter().chain(["x".repeat(8 * 1024)]) {

@@ -22,6 +22,7 @@ mod cookies;
 mod csrf;
 mod endings;
 mod login_race;
+mod refresh;
 mod refusals;
 mod sessions;
 mod tokens;
