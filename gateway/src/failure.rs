@@ -266,7 +266,6 @@ fn bad_request(code: &str) -> (StatusCode, Value) {
     (StatusCode::BAD_REQUEST, json!({ "detail": code }))
 }
 
-/// The one answer to whatever is no good refresh token.
 fn bad_refresh_token() -> (StatusCode, Value) {
     (StatusCode::UNAUTHORIZED, json!({ "detail": "REFRESH_BAD_TOKEN" }))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{EMAIL, REFUSED, SCOPE, log_in, number, offline, refresh, refreshed, session, stack_and_tokens};
 use super::{tokens, works};
-use crate::harness::{MULTIPART, PASSWORD, Stack, claims, multipart, outcome};
+use crate::harness::{MULTIPART, PASSWORD, Stack, assert_is_refused, claims, multipart, outcome};
 
 const WEEK: i64 = 7 * 24 * 60 * 60;
 
@@ -85,6 +85,7 @@ async fn a_form_that_is_wrong_is_refused_as_fastapi_does() {
     ] {
         let answer = http.send(http.request("POST", "/auth/jwt/refresh").form(form)).await;
         assert_eq!((answer.status, &answer.json()["detail"]), (422, &expected), "{form:?}");
+        assert_is_refused(&answer, 422, "a form");
     }
     // JSON is no form.
     let body = json!({"grant_type": "refresh_token", "refresh_token": given.refresh});
@@ -153,7 +154,7 @@ async fn a_session_ends_when_it_is_not_refreshed_and_when_it_is_old_and_no_token
         database.rows(&format!("UPDATE sessions SET {what}"), &[]).await;
     };
     // So old that a minute is left.
-    set("created_at = now() - interval '30 days' + interval '60 seconds'").await;
+    set("created_at = now() - interval '30 days' + interval '60 seconds', access_expires_at = now()").await;
     let answer = refresh(&http, &first.refresh).await;
     let (second, left) = (tokens(&answer), number(&answer.json(), "expires_in"));
     assert!((50..=60).contains(&left), "{left}");

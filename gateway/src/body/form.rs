@@ -136,7 +136,7 @@ impl Form {
     /// Takes a field out; of a repeated one the last.
     fn take(&mut self, name: &str) -> Option<Entry> {
         let at = self.0.iter().rposition(|(other, _)| other == name.as_bytes())?;
-        Some(self.0.swap_remove(at).1)
+        Some(self.0.remove(at).1)
     }
 
     /// Whether something is so of any field's name and value.

@@ -36,6 +36,8 @@ fn good(username: &str, password: &str) -> Result<(String, String), (u16, Value)
 async fn a_urlencoded_form_is_decoded_once_and_the_last_of_a_repeated_field_counts() {
     assert_eq!(form("username=a%40b.com&password=p+%2B%2525").await, good("a@b.com", "p +%25"));
     assert_eq!(form("username=x&username=y&password=p&grant_type=&scope=a").await, good("y", "p"));
+    let repeated = "grant_type=x&username=x&password=x&username=y&password=p&grant_type=password&scope=";
+    assert_eq!(form(repeated).await, good("y", "p"));
     assert_eq!(form("username=y&password=a%00b&grant_type=password").await, good("y", "a\0b"));
     assert_eq!(form("username=y&password=%zz%4").await, good("y", "%zz%4"));
 }
