@@ -5,6 +5,7 @@ mod chain;
 mod cookies;
 mod endings;
 mod flow;
+mod meanwhile;
 mod parallel;
 mod race;
 mod secret;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{EMAIL, offline, refreshed};
-use crate::harness::{Database, Fleet, IDENTITY, PASSWORD, Plan, Process};
+use crate::harness::{Database, Fleet, IDENTITY, PASSWORD, Plan, Process, Stack};
 
 #[tokio::test]
 async fn replicas_that_start_at_once_end_up_with_one_key() {
@@ -49,4 +49,29 @@ async fn a_key_that_does_not_open_stops_the_start_and_is_left_as_it_is() {
     }
     let kek = IDENTITY.iter().find(|(name, _)| *name == "KEY_ENCRYPTION_KEY").unwrap().1;
     assert!(!identity.log().contains(kek));
+}
+
+#[tokio::test]
+async fn of_two_who_make_a_key_at_once_the_later_takes_the_others() {
+    let mut stack = Stack::start().await;
+    stack.register(EMAIL).await;
+    let tokens = offline(&stack.http(), EMAIL, PASSWORD).await;
+    stack.identity.kill();
+    let other = stack.database.connect().await;
+    // As if another were about to make the one that there was.
+    for sql in [
+        "CREATE TABLE kept AS SELECT * FROM secrets; DELETE FROM secrets",
+        "BEGIN; INSERT INTO secrets SELECT * FROM kept",
+    ] {
+        other.batch_execute(sql).await.unwrap();
+    }
+    stack.identity.restart();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                 AND wait_event_type = 'Lock' AND query LIKE '%secrets%'";
+    let is_waiting = async || stack.database.number(waits).await > 0;
+    stack.identity.until("waiting", Duration::from_secs(10), is_waiting).await;
+    other.batch_execute("COMMIT; DROP TABLE kept").await.unwrap();
+    stack.identity.until_serving().await;
+    stack.gateway.until_ready().await;
+    refreshed(&stack.http(), &tokens.refresh).await;
 }
