@@ -56,7 +56,7 @@ async fn h07_a_long_body_is_refused_before_more_than_the_cap_and_64_kib_of_it_is
             ("PATCH", _) => (&*format!("Authorization: Bearer {token}\r\n"), 413),
             // These read no body.
             ("POST", "/auth/cookie/logout") => ("", 204),
-            ("POST", "/auth/jwt/logout") => ("", 401),
+            ("POST", "/auth/jwt/logout" | "/auth/cookie/refresh") => ("", 401),
             ("GET" | "DELETE", _) if route.access == Access::Public => ("", 200),
             ("GET" | "DELETE", _) => ("", 401),
             _ => ("", 413),

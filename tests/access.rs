@@ -7,7 +7,7 @@ use gateway::routes::{Access, ROUTES, Route};
 use portcullis_proto::v1::{
     CreateSessionRequest, CreateUserRequest, DeleteSessionRequest, DeleteSessionsRequest, DeleteUserRequest,
     GetKeysRequest, GetSessionRequest, GetUserRequest, ListSessionsRequest, ListUsersRequest,
-    UpdateUserRequest, User, WatchRequest, WatchStart, watch_request::Request,
+    RefreshSessionRequest, UpdateUserRequest, User, WatchRequest, WatchStart, watch_request::Request,
 };
 use prost_types::FieldMask;
 use serde_json::json;
@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::harness::{
     Answer, Forge, PASSWORD, Rpc, Stack, Transport, claims, outcome, repository, with_token,
 };
+use crate::refresh::offline;
 
 /// What a caller shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,6 +91,11 @@ impl Scene {
         }
     }
 
+    /// A fresh refresh token of somebody: it takes the place of a credential, whatever else is shown.
+    async fn refresh_token(&self) -> String {
+        offline(&self.stack.http(), "other@camelot.bt", PASSWORD).await.refresh
+    }
+
     /// Somebody to act on, who may be changed and deleted.
     async fn victim(&self) -> String {
         self.stack.register(&email()).await
@@ -114,6 +120,15 @@ impl Scene {
             ("POST", path @ ("/auth/jwt/login" | "/auth/cookie/login")) => {
                 let form = [("username", "other@camelot.bt"), ("password", PASSWORD)];
                 (request(path).form(&form), if path == "/auth/jwt/login" { 200 } else { 204 })
+            }
+            ("POST", path @ "/auth/jwt/refresh") => {
+                let refresh_token = self.refresh_token().await;
+                let form = [("grant_type", "refresh_token"), ("refresh_token", &refresh_token)];
+                (request(path).form(&form), 200)
+            }
+            ("POST", path @ "/auth/cookie/refresh") => {
+                let cookie = format!("fastapiusersrefresh={}", self.refresh_token().await);
+                (request(path).header("cookie", cookie), 204)
             }
             ("POST", path @ ("/auth/jwt/logout" | "/auth/cookie/logout")) => (request(path), 204),
             ("GET", path @ ("/users/me" | "/health/live" | "/health/ready")) => (request(path), 200),
@@ -246,6 +261,10 @@ async fn call(rpc: &mut Rpc, scene: &Scene, method: &str, token: &str) -> String
             };
             outcome(&rpc.sessions.create_session(with_token(message, token)).await)
         }
+        "RefreshSession" => {
+            let message = RefreshSessionRequest { refresh_token: scene.refresh_token().await };
+            outcome(&rpc.sessions.refresh_session(with_token(message, token)).await)
+        }
         "ListSessions" => {
             let message = ListSessionsRequest { user_id: scene.victim().await, ..Default::default() };
             outcome(&rpc.sessions.list_sessions(with_token(message, token)).await)
@@ -305,7 +324,8 @@ async fn every_grpc_method_answers_every_credential_without_a_gateway_in_front()
     for (_, method) in methods {
         for credential in CREDENTIALS {
             let token = scene.token(credential).await;
-            let public = ["CreateUser", "CreateSession", "GetKeys", "Watch"].contains(&method.as_str());
+            let public = ["CreateUser", "CreateSession", "RefreshSession", "GetKeys", "Watch"]
+                .contains(&method.as_str());
             let expected = match credential {
                 _ if public => "OK",
                 Credential::Superuser => "OK",

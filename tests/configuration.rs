@@ -58,6 +58,9 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("BCRYPT_COST", "15"),
         ("LISTEN_ADDRESS", "here"),
         ("ACCESS_TOKEN_LIFETIME_SECONDS", "0"),
+        ("REFRESH_LIFETIME_SECONDS", "604799"),
+        ("REFRESH_IDLE_SECONDS", "3599"),
+        ("REFRESH_GRACE_SECONDS", "61"),
         ("LOG", "foo=bar=baz"),
         ("LOG_FORMAT", "xml"),
     ] {

@@ -152,6 +152,8 @@ async fn c01_a_foreign_page_logs_nobody_in_for_a_cookie_and_nobody_out() {
             ("/auth/cookie/login", "", 422),
             ("/auth/cookie/logout", cookie, 204),
             ("/auth/cookie/logout", "", 204),
+            ("/auth/cookie/refresh", cookie, 401),
+            ("/auth/cookie/refresh", "", 401),
             ("/auth/jwt/logout", cookie, 401),
         ] {
             let request = source.send(http.request("POST", path)).form(form);

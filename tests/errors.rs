@@ -9,6 +9,7 @@ use gateway::failure::{Details, Failure, Operation, Violation, refusal};
 use gateway::routes::methods_of;
 use identity_service::credentials::PasswordRule;
 use identity_service::error::Error;
+use identity_service::sessions::RefreshRefusal;
 use identity_service::status::classify;
 use portcullis_proto::reason::Reason;
 
@@ -20,6 +21,7 @@ fn errors() -> Vec<Error> {
         Error::EmailTaken,
         Error::UserIdTaken,
         Error::BadCredentials,
+        Error::RefreshTokenRefused(RefreshRefusal::Reused),
         Error::unauthenticated("no token"),
         Error::SuperuserRequired,
         Error::UserNotFound,
@@ -80,13 +82,14 @@ fn own_failures() -> Vec<Failure> {
         Failure::Unreachable,
         Failure::TooLate,
         Failure::Internal,
-        Failure::Invalid(vec![invalid::missing("email"), invalid::unknown_grant()]),
+        Failure::Invalid(vec![invalid::missing("email"), invalid::unknown_grant("password")]),
         Failure::Unauthenticated,
         Failure::ForeignOrigin,
         Failure::UnknownPath,
         Failure::UnknownMethod(methods_of("/users/me")),
         Failure::AmbiguousCredential,
         Failure::ImpossibleCredential,
+        Failure::BadRefreshToken,
         Failure::MissingBoundary,
         Failure::InvalidMultipart,
         Failure::BrokenBody,
@@ -102,7 +105,7 @@ fn own_failures() -> Vec<Failure> {
 }
 
 /// How many arms [`name`] has.
-const NAMES: usize = 19;
+const NAMES: usize = 20;
 
 fn name(failure: &Failure) -> &'static str {
     match failure {
@@ -117,6 +120,7 @@ fn name(failure: &Failure) -> &'static str {
         Failure::UnknownMethod(_) => "UnknownMethod",
         Failure::AmbiguousCredential => "AmbiguousCredential",
         Failure::ImpossibleCredential => "ImpossibleCredential",
+        Failure::BadRefreshToken => "BadRefreshToken",
         Failure::MissingBoundary => "MissingBoundary",
         Failure::InvalidMultipart => "InvalidMultipart",
         Failure::BrokenBody => "BrokenBody",

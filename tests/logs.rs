@@ -5,6 +5,7 @@ use portcullis_proto::v1::{CreateSessionRequest, GetUserRequest};
 use serde_json::{Value, json};
 
 use crate::harness::{Forge, PASSWORD, Stack, Wire, exchange, framed};
+use crate::refresh::offline;
 
 #[tokio::test]
 async fn no_secret_is_logged_even_when_everything_is() {
@@ -13,6 +14,18 @@ async fn no_secret_is_logged_even_when_everything_is() {
     let (_, token) = stack.user("king.arthur@camelot.bt").await;
     let http = stack.http();
     assert_eq!(http.log_in_for_cookie("king.arthur@camelot.bt", PASSWORD).await.status, 204);
+    let first = offline(&http, "king.arthur@camelot.bt", PASSWORD).await.refresh;
+    let refresh = async |token: &str| {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        http.send(http.request("POST", "/auth/jwt/refresh").form(&form)).await
+    };
+    let second = refresh(&first).await.text("refresh_token");
+    let cookie = format!("fastapiusersrefresh={second}; fastapiusersoffline=1");
+    let by_cookie = http.send(http.request("POST", "/auth/cookie/refresh").header("cookie", cookie)).await;
+    assert_eq!(by_cookie.status, 204);
+    let sql = "UPDATE sessions SET refresh_uses = '{2000-01-01,2000-01-01}' WHERE refresh_digest IS NOT NULL";
+    stack.database.rows(sql, &[]).await;
+    assert_eq!(refresh(&first).await.status, 401);
     let changes = json!({"email": "arthur@camelot.bt", "password": "lancelot"});
     assert_eq!(http.json("PATCH", "/users/me", &token, changes).await.status, 200);
     assert_eq!(http.log_in("arthur@camelot.bt", PASSWORD).await.status, 400);
@@ -41,6 +54,7 @@ async fn say_everything(stack: &Stack) {
             password: text.into(),
             user_agent: text.into(),
             client_address: text.into(),
+            ..Default::default()
         })
     };
     for text in payloads().into_iter().chain(["x".repeat(8 * 1024)]) {

@@ -20,6 +20,7 @@ async fn columns(database: &Database) -> BTreeSet<String> {
             "int4" => "Int4",
             "int8" => "Int8",
             "timestamptz" => "Timestamptz",
+            "_timestamptz" => "Array<Nullable<Timestamptz>>",
             "xid8" => "Xid8",
             other => panic!("{other} is a new type: add its Diesel name here"),
         };

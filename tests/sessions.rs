@@ -130,6 +130,7 @@ async fn a_client_that_tells_too_much_or_nonsense_can_log_in_all_the_same() {
         password: PASSWORD.into(),
         user_agent: format!("\0\u{1b}[2J{}", "🏰".repeat(1000)),
         client_address: "::ffff:203.0.113.77".into(),
+        ..Default::default()
     };
     let session = rpc.sessions.create_session(direct).await.unwrap().into_inner().session.unwrap();
     assert!(!session.is_current && session.last_seen_time == session.create_time);

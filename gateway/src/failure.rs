@@ -3,7 +3,7 @@
 //! | status | means here |
 //! | --- | --- |
 //! | 400 | the request cannot be carried out as it stands: a code of the contract, or a malformed header |
-//! | 401 | no credential of the request names a user who may log in |
+//! | 401 | no credential of the request names a user who may log in, or its refresh token is not good |
 //! | 403 | the caller is known and lacks the right, or a foreign site makes his browser call |
 //! | 404 | no such path, no such user, or no such session of his |
 //! | 405 | the path has other methods: `Allow` names them |
@@ -16,8 +16,9 @@
 //! | 503 | identity-service or its database is away or has too much to do: try again later; a change may have been made |
 //! | 504 | no answer in time: a change may have been made |
 
+mod operation;
+
 use std::fmt;
-use std::time::Duration;
 
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{Method, StatusCode};
@@ -25,57 +26,9 @@ use actix_web::{HttpResponse, ResponseError};
 use portcullis_proto::reason::Reason;
 use serde_json::{Value, json};
 
+pub use operation::{Details, Operation, Violation};
+
 use crate::body::invalid::{self, Item};
-
-/// What the gateway was doing when identity-service refused: the same reason has another code then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// Registering a user.
-    Register,
-    /// Logging a user in.
-    LogIn,
-    /// Ending the session that the token belongs to.
-    LogOut,
-    /// Ending a session by its id, or all that a user has.
-    EndSessions,
-    /// Reading a user, or his sessions.
-    Read,
-    /// Changing a user.
-    Update,
-    /// Deleting a user.
-    Delete,
-}
-
-impl Operation {
-    /// Every operation there is.
-    pub const ALL: &[Operation] = &[
-        Operation::Register,
-        Operation::LogIn,
-        Operation::LogOut,
-        Operation::EndSessions,
-        Operation::Read,
-        Operation::Update,
-        Operation::Delete,
-    ];
-}
-
-/// What identity-service adds to the reason.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Details {
-    /// Which fields it refused, and why.
-    pub violations: Vec<Violation>,
-    /// After which time to try again.
-    pub retry_after: Option<Duration>,
-}
-
-/// A field that identity-service refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The name of the field.
-    pub field: String,
-    /// Why, in words for the caller.
-    pub description: String,
-}
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +62,8 @@ pub enum Failure {
     AmbiguousCredential,
     /// A login form cannot be a credential: it is not UTF-8, or the e-mail has a NUL.
     ImpossibleCredential,
+    /// There is no refresh token where one is needed, or bytes that cannot be one.
+    BadRefreshToken,
     /// A multipart body does not say what separates its parts.
     MissingBoundary,
     /// A multipart body has no parts.
@@ -150,6 +105,7 @@ impl Failure {
             Failure::UnknownMethod(_) => phrase(StatusCode::METHOD_NOT_ALLOWED),
             Failure::AmbiguousCredential | Failure::BrokenBody => phrase(StatusCode::BAD_REQUEST),
             Failure::ImpossibleCredential => bad_request("LOGIN_BAD_CREDENTIALS"),
+            Failure::BadRefreshToken => bad_refresh_token(),
             Failure::MissingBoundary => bad_request("Missing boundary in multipart."),
             Failure::InvalidMultipart => bad_request("Invalid multipart data."),
             Failure::BodyTooLarge => phrase(StatusCode::PAYLOAD_TOO_LARGE),
@@ -189,7 +145,7 @@ impl Failure {
 /// The status and the body for a refusal of identity-service. Reasons that an operation cannot have are faults.
 #[must_use]
 pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (StatusCode, Value) {
-    use Operation::{Delete, EndSessions, LogIn, LogOut, Read, Register, Update};
+    use Operation::{Delete, EndSessions, LogIn, LogOut, Read, Refresh, Register, Update};
     let fault = || phrase(StatusCode::INTERNAL_SERVER_ERROR);
     match reason {
         Reason::InvalidRequest => match operation {
@@ -198,42 +154,46 @@ pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (Stat
                 None => fault(), // it refused what the gateway chose
             },
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"), // what is no e-mail address is nobody's
-            LogOut | EndSessions | Read | Delete => fault(),
+            Refresh | LogOut | EndSessions | Read | Delete => fault(),
         },
         Reason::PasswordRefused => match operation {
             Register => bad_password("REGISTER_INVALID_PASSWORD", details),
             Update => bad_password("UPDATE_USER_INVALID_PASSWORD", details),
-            LogIn | LogOut | EndSessions | Read | Delete => fault(),
+            LogIn | Refresh | LogOut | EndSessions | Read | Delete => fault(),
         },
         Reason::EmailTaken => match operation {
             Register => bad_request("REGISTER_USER_ALREADY_EXISTS"),
             Update => bad_request("UPDATE_USER_EMAIL_ALREADY_EXISTS"),
-            LogIn | LogOut | EndSessions | Read | Delete => fault(),
+            LogIn | Refresh | LogOut | EndSessions | Read | Delete => fault(),
         },
         Reason::UserIdTaken => match operation {
             Register => bad_request("REGISTER_USER_ALREADY_EXISTS"), // by an Idempotency-Key that was used before
-            LogIn | LogOut | EndSessions | Read | Update | Delete => fault(),
+            LogIn | Refresh | LogOut | EndSessions | Read | Update | Delete => fault(),
         },
         Reason::BadCredentials => match operation {
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"),
-            Register | LogOut | EndSessions | Read | Update | Delete => fault(),
+            Register | Refresh | LogOut | EndSessions | Read | Update | Delete => fault(),
+        },
+        Reason::RefreshTokenRefused => match operation {
+            Refresh => bad_refresh_token(),
+            Register | LogIn | LogOut | EndSessions | Read | Update | Delete => fault(),
         },
         Reason::Unauthenticated => match operation {
             LogOut | EndSessions | Read | Update | Delete => phrase(StatusCode::UNAUTHORIZED),
-            Register | LogIn => fault(), // they carry no token
+            Register | LogIn | Refresh => fault(), // they carry no token
         },
         Reason::SuperuserRequired => match operation {
             EndSessions | Read | Update | Delete => phrase(StatusCode::FORBIDDEN),
-            Register | LogIn | LogOut => fault(),
+            Register | LogIn | Refresh | LogOut => fault(),
         },
         Reason::UserNotFound => match operation {
             EndSessions | Read | Update | Delete => phrase(StatusCode::NOT_FOUND),
-            Register | LogIn | LogOut => fault(),
+            Register | LogIn | Refresh | LogOut => fault(),
         },
         Reason::SessionNotFound => match operation {
             LogOut => phrase(StatusCode::UNAUTHORIZED), // the session of the caller's own token: it has ended
             EndSessions => phrase(StatusCode::NOT_FOUND),
-            Register | LogIn | Read | Update | Delete => fault(),
+            Register | LogIn | Refresh | Read | Update | Delete => fault(),
         },
         Reason::Overloaded | Reason::DatabaseUnavailable | Reason::OutcomeUnknown => {
             phrase(StatusCode::SERVICE_UNAVAILABLE)
@@ -254,6 +214,10 @@ fn phrase(status: StatusCode) -> (StatusCode, Value) {
 
 fn bad_request(code: &str) -> (StatusCode, Value) {
     (StatusCode::BAD_REQUEST, json!({ "detail": code }))
+}
+
+fn bad_refresh_token() -> (StatusCode, Value) {
+    (StatusCode::UNAUTHORIZED, json!({ "detail": "REFRESH_BAD_TOKEN" }))
 }
 
 fn bad_password(code: &str, details: &Details) -> (StatusCode, Value) {

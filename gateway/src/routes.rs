@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use crate::endpoints::{
-    check, discovery, health, jwks, login, logout, me, register as registration, sessions, user,
+    check, discovery, health, jwks, login, logout, me, refresh, register as registration, sessions, user,
 };
 
 /// Who may use a route.
@@ -50,6 +50,8 @@ routes! {
     POST   "/auth/register"                     Public     registration::register;
     POST   "/auth/jwt/login"                    Public     login::bearer;
     POST   "/auth/cookie/login"                 Public     login::cookie;
+    POST   "/auth/jwt/refresh"                  Public     refresh::bearer;
+    POST   "/auth/cookie/refresh"               Public     refresh::cookie;
     POST   "/auth/jwt/logout"                   User       logout::bearer;
     POST   "/auth/cookie/logout"                Public     logout::cookie;
     GET    "/auth/check"                        User       check::read;

@@ -1,32 +1,35 @@
 //! What the environment says, and the only place that reads it.
 //!
 //! - `variables`: every variable
+//! - `secrets`: those that nobody may see
 
+mod secrets;
 mod variables;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_proto::access_token::MAX_LIFETIME;
 use tracing_subscriber::EnvFilter;
-use zeroize::Zeroizing;
 
-use crate::credentials::{PasswordRules, Pepper, Peppers};
+use crate::credentials::{PasswordRules, Peppers};
 use crate::database::{self, Servers};
+use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
-    KEY_ENCRYPTION_KEY, KEY_ENCRYPTION_KEY_OTHER, KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT,
-    PASSWORD_MIN_LENGTH, PASSWORD_PEPPER, PASSWORD_PEPPER_OTHER,
+    KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT, PASSWORD_MIN_LENGTH, REFRESH_GRACE_SECONDS,
+    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS,
 };
 pub use variables::{VARIABLES, Variable};
 
 /// The longest issuer. It stands in every token, and browsers keep no cookie of more than 4096 bytes (RFC 6265
 /// section 6.1).
 const MAX_ISSUER_LENGTH: usize = 512;
+/// The most seconds that a session may last: a year.
+const LONGEST_SESSION: u64 = 365 * 24 * 60 * 60;
 
 /// A variable that is missing or malformed: one line that names it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +74,8 @@ pub struct Config {
     pub key_encryption_key: KeyEncryptionKey,
     /// How old a key becomes that signs; `None` for ever.
     pub key_rotation: Option<Duration>,
-    /// For how long an access token is good.
-    pub access_token_lifetime: Duration,
+    /// For how long tokens and sessions are good.
+    pub lifetimes: Lifetimes,
 }
 
 /// How the log is written.
@@ -112,11 +115,7 @@ impl<'a> Vars<'a> {
                 0 => None,
                 days => Some(Duration::from_secs(days * 24 * 60 * 60)),
             },
-            access_token_lifetime: Duration::from_secs(self.number(
-                &ACCESS_TOKEN_LIFETIME_SECONDS,
-                60,
-                MAX_LIFETIME.as_secs(),
-            )?),
+            lifetimes: self.lifetimes()?,
         })
     }
 
@@ -188,31 +187,20 @@ impl<'a> Vars<'a> {
         Ok(issuer)
     }
 
-    fn peppers(&self) -> Result<Peppers, ConfigError> {
-        let mut peppers = Peppers::of(pepper(&PASSWORD_PEPPER, &self.secret(&PASSWORD_PEPPER)?)?);
-        let others = self.secret(&PASSWORD_PEPPER_OTHER)?;
-        for other in others.split(',').filter(|_| !others.is_empty()) {
-            if !peppers.add(pepper(&PASSWORD_PEPPER_OTHER, other)?) {
-                return Err(error(
-                    &PASSWORD_PEPPER_OTHER,
-                    "has a pepper twice, or the one of PASSWORD_PEPPER",
-                ));
-            }
+    fn lifetimes(&self) -> Result<Lifetimes, ConfigError> {
+        let access = self.number(&ACCESS_TOKEN_LIFETIME_SECONDS, 60, MAX_LIFETIME.as_secs())?;
+        let longest = self.number(&REFRESH_LIFETIME_SECONDS, 60, LONGEST_SESSION)?;
+        let idle = self.number(&REFRESH_IDLE_SECONDS, 60, LONGEST_SESSION)?;
+        let grace = self.number(&REFRESH_GRACE_SECONDS, 1, 60)?;
+        let less_than = |other: &Variable, seconds| format!("is less than {}, {seconds}", other.name);
+        if idle < access {
+            return Err(error(&REFRESH_IDLE_SECONDS, &less_than(&ACCESS_TOKEN_LIFETIME_SECONDS, access)));
         }
-        Ok(peppers)
-    }
-
-    /// What seals the keys in the database.
-    ///
-    /// # Errors
-    /// If it, or the other one that may have sealed them, is missing or malformed.
-    pub fn key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {
-        let key = |variable| key(variable, &self.secret(variable)?);
-        let own = KeyEncryptionKey::new(&*key(&KEY_ENCRYPTION_KEY)?);
-        match self.secret(&KEY_ENCRYPTION_KEY_OTHER)?.as_str() {
-            "" => Ok(own),
-            _ => Ok(own.or(&*key(&KEY_ENCRYPTION_KEY_OTHER)?)),
+        if longest < idle {
+            return Err(error(&REFRESH_LIFETIME_SECONDS, &less_than(&REFRESH_IDLE_SECONDS, idle)));
         }
+        let [access, longest, idle, grace] = [access, longest, idle, grace].map(Duration::from_secs);
+        Ok(Lifetimes { access, longest, idle, grace })
     }
 
     fn number<T>(&self, variable: &Variable, min: T, max: T) -> Result<T, ConfigError>
@@ -221,19 +209,6 @@ impl<'a> Vars<'a> {
     {
         let number = self.value(variable)?.parse().ok().filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| error(variable, &format!("is not a whole number from {min} to {max}")))
-    }
-
-    /// A variable that may be given as a file, by its name and `_FILE`.
-    fn secret(&self, variable: &Variable) -> Result<Zeroizing<String>, ConfigError> {
-        let Some(path) = (self.0)(&format!("{}_FILE", variable.name)) else {
-            return Ok(Zeroizing::new(self.value(variable)?));
-        };
-        if (self.0)(variable.name).is_some() {
-            return Err(error(variable, "is set, and so is the variable with _FILE; keep one of them"));
-        }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|problem| error(variable, &format!("cannot be read from the file {path}: {problem}")))?;
-        Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     fn value(&self, variable: &Variable) -> Result<String, ConfigError> {
@@ -248,25 +223,6 @@ impl<'a> Vars<'a> {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-fn pepper(variable: &Variable, text: &str) -> Result<Pepper, ConfigError> {
-    let key = base64(variable, text)?;
-    if key.len() < 32 {
-        return Err(error(variable, "has fewer than 32 bytes"));
-    }
-    Ok(Pepper::new(&key))
-}
-
-fn key(variable: &Variable, text: &str) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
-    let bytes = base64(variable, text)?;
-    let key = bytes.as_slice().try_into().map_err(|_| error(variable, "does not have 32 bytes"))?;
-    Ok(Zeroizing::new(key))
-}
-
-fn base64(variable: &Variable, text: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-    let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| error(variable, "is not base64"))?;
-    Ok(Zeroizing::new(bytes))
 }
 
 fn error(variable: &Variable, problem: &str) -> ConfigError {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::credentials::PasswordRule;
+use crate::sessions::RefreshRefusal;
 
 /// The result of an action.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +26,9 @@ pub enum Error {
     /// Unknown e-mail address, wrong password or inactive user: nobody outside learns which.
     #[error("no active user has this e-mail address and password")]
     BadCredentials,
+    /// What was sent is no good refresh token: nobody outside learns why.
+    #[error("the refresh token is refused: {0}")]
+    RefreshTokenRefused(RefreshRefusal),
     /// There is no access token, or it names nobody.
     #[error("the caller is not authenticated: {0}")]
     Unauthenticated(String),

@@ -8,8 +8,8 @@
 //! - [`error`]: why an action fails; [`status`]: what a caller is told of it; [`page`]: which part of a list he wants
 //! - [`users`]: register, read, update, delete, list
 //! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
-//! - [`sessions`]: log in, log out, and when each session was last seen
-//! - [`trust`]: the signing keys, who is believed, and the feed that tells verifiers which tokens have ended
+//! - [`sessions`]: log in, refresh, log out, and when each session was last seen
+//! - [`trust`]: the signing keys and those that replicas share, who is believed, and the feed that tells verifiers which tokens have ended
 //! - [`server`]: all of it behind one port
 //! - [`commands`]: the command line
 
@@ -44,7 +44,8 @@ use database::Database;
 use error::{Error, Result};
 use sessions::Sessions;
 use sessions::last_seen::LastSeen;
-use trust::{Feed, Trust};
+use sessions::refresh::token::RefreshKey;
+use trust::{Feed, Trust, secrets};
 use users::Users;
 
 /// How long to wait before the database is tried again at start.
@@ -95,14 +96,16 @@ async fn start(config: Config) -> Result<App> {
     let kek = Arc::new(config.key_encryption_key);
     let load = || Trust::load(&database, Arc::clone(&kek), &config.issuer, config.key_rotation);
     let trust = Arc::new(until_available(load).await?);
+    let load = || secrets::load(&database, &kek, secrets::REFRESH_KEY);
+    let refresh_key = RefreshKey::new(&*until_available(load).await?);
     let CredentialsConfig { peppers, bcrypt_cost, hash_threads, rules } = config.credentials;
     let peppers = until_available(|| credentials::register_peppers(&database, &peppers)).await?;
     let hasher = Arc::new(Hasher::start(peppers, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run(Arc::clone(&trust)));
     let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
-    let lifetime = config.access_token_lifetime;
-    let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), lifetime);
+    let sessions =
+        Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), refresh_key, config.lifetimes);
     let last_seen = LastSeen::start(database.clone());
     Ok(App { database, trust, feed, users, sessions, last_seen })
 }

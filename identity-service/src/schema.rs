@@ -38,6 +38,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    secrets (name) {
+        name -> Text,
+        sealed -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     sessions (id) {
         id -> Uuid,
         user_id -> Uuid,
@@ -46,6 +54,11 @@ diesel::table! {
         last_seen_at -> Timestamptz,
         user_agent -> Nullable<Text>,
         address_prefix -> Nullable<Text>,
+        refresh_digest -> Nullable<Bytea>,
+        refresh_uses -> Array<Nullable<Timestamptz>>,
+        access_expires_at -> Nullable<Timestamptz>,
+        password_version -> Nullable<Int4>,
+        epoch -> Nullable<Int8>,
     }
 }
 
@@ -83,6 +96,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     peppers,
     revocation_feeds,
     revocations,
+    secrets,
     sessions,
     signing_keys,
     users

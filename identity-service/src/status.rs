@@ -33,6 +33,9 @@ pub fn classify(error: &Error) -> (Code, Reason, &'static str) {
         Error::BadCredentials => {
             (Code::Unauthenticated, Reason::BadCredentials, "The e-mail address or the password is wrong.")
         }
+        Error::RefreshTokenRefused(_) => {
+            (Code::Unauthenticated, Reason::RefreshTokenRefused, "The refresh token is not good.")
+        }
         Error::Unauthenticated(_) => {
             (Code::Unauthenticated, Reason::Unauthenticated, "The access token is missing or names nobody.")
         }
@@ -77,6 +80,7 @@ impl From<Error> for Status {
             Error::EmailTaken
             | Error::UserIdTaken
             | Error::BadCredentials
+            | Error::RefreshTokenRefused(_)
             | Error::Unauthenticated(_)
             | Error::SuperuserRequired
             | Error::UserNotFound
@@ -154,7 +158,7 @@ fn log(error: &Error) {
         Error::DatabaseUnavailable(cause) | Error::OutcomeUnknown(cause) => warn!(%cause, "{error}"),
         Error::Overloaded { .. } => warn!("{error}"),
         // The gateway answers it with the id of the same request.
-        Error::Unauthenticated(_) => info!("{error}"),
+        Error::Unauthenticated(_) | Error::RefreshTokenRefused(_) => info!("{error}"),
         Error::TooLate // the caller may have asked for the impossible; our own limit warns in server/gate.rs
         | Error::InvalidRequest(_)
         | Error::PasswordRefused(_)

@@ -49,6 +49,9 @@ reasons! {
     UserIdTaken = "USER_ID_TAKEN",
     /// No user with this e-mail address and password may log in.
     BadCredentials = "BAD_CREDENTIALS",
+    /// What was sent is no good refresh token: unknown, malformed, expired, used again, of an ended session, of an
+    /// inactive user.
+    RefreshTokenRefused = "REFRESH_TOKEN_REFUSED",
     /// There is no access token, or it names nobody: malformed, expired, of an ended session, of a deleted or
     /// inactive user.
     Unauthenticated = "UNAUTHENTICATED",

@@ -37,7 +37,7 @@ fn careless(header: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(header);
     let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
     let decoded = |text: &str| percent_decode_str(text.trim()).decode_utf8_lossy().trim().to_owned();
-    pairs.filter(|(name, _)| decoded(name) == cookie::NAME).map(|(_, value)| decoded(value)).collect()
+    pairs.filter(|(name, _)| decoded(name) == cookie::ACCESS.name).map(|(_, value)| decoded(value)).collect()
 }
 
 /// Whether a name becomes ours when it is decoded, or is encoded more often than anybody looks.
@@ -45,7 +45,7 @@ fn is_disguised(name: &[u8]) -> bool {
     let decode = |name: &Vec<u8>| Some(percent_decode(name).collect());
     let layers: Vec<_> = successors(decode(&name.to_vec()), decode).take(4).collect();
     let blank = |c: char| c.is_whitespace() || c.is_control();
-    layers.iter().any(|layer| String::from_utf8_lossy(layer).trim_matches(blank) == cookie::NAME)
+    layers.iter().any(|layer| String::from_utf8_lossy(layer).trim_matches(blank) == cookie::ACCESS.name)
         || layers[2] != layers[3]
 }
 
@@ -82,11 +82,12 @@ fn h30_of_any_cookie_header_a_careless_server_makes_the_same_or_it_is_refused() 
         let pairs = map.get_all(COOKIE).flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
         let names = pairs.map(|pair| (pair.contains(&b'='), pair.split(|byte| *byte == b'=').next()));
         let names = names.map(|(is_pair, name)| (is_pair, name.unwrap_or_default().trim_ascii()));
-        let (ours, others): (Vec<_>, Vec<_>) = names.partition(|(_, name)| *name == cookie::NAME.as_bytes());
+        let (ours, others): (Vec<_>, Vec<_>) =
+            names.partition(|(_, name)| *name == cookie::ACCESS.name.as_bytes());
         // Nobody is refused for nothing: it is there twice, or in disguise.
         let is_ambiguous = ours.iter().filter(|(is_pair, _)| *is_pair).count() > 1
             || others.iter().any(|(_, name)| is_disguised(name));
-        match exposed(cookie::read(&map)) {
+        match exposed(cookie::ACCESS.read(&map)) {
             Ok(found) => {
                 let found = found.unwrap_or_default();
                 let found = percent_decode_str(&found).decode_utf8_lossy().trim().to_owned();

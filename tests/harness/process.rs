@@ -9,6 +9,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::{Http, PASSWORD, Rpc};
 
 /// The environment of an identity-service, its database and port apart. The lowest legal cost: these tests are not
@@ -206,7 +209,11 @@ impl Process {
         let words: Vec<_> = words.into_iter().map(|word| (word, bytes(word))).collect();
         for line in self.log().lines() {
             let said = words.iter().any(|(word, bytes)| line.contains(word) || line.contains(bytes));
-            assert!(!said && !has_token(line), "{} has logged a secret: {line}", self.name);
+            assert!(
+                !said && !has_token(line) && !has_refresh_token(line),
+                "{} has logged a secret: {line}",
+                self.name
+            );
         }
     }
 }
@@ -215,6 +222,25 @@ impl Process {
 fn has_token(line: &str) -> bool {
     line.match_indices("eyJ")
         .any(|(index, _)| !line[..index].ends_with(|before: char| before.is_alphanumeric()))
+}
+
+/// Whether a refresh token stands here: 64 bytes in base64url that begin with the UUIDv7 of a session.
+fn has_refresh_token(line: &str) -> bool {
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
+    let bytes = words.filter(|word| word.len() == 86).filter_map(|word| URL_SAFE_NO_PAD.decode(word).ok());
+    let ids = bytes.filter_map(|bytes| uuid::Uuid::from_slice(bytes.get(..16)?).ok());
+    ids.into_iter().any(|id| id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122)
+}
+
+#[test]
+fn control_of_the_logs_that_a_refresh_token_in_one_is_noticed() {
+    let token = URL_SAFE_NO_PAD.encode([&uuid::Uuid::now_v7().as_bytes()[..], &[7; 48]].concat());
+    for line in [token.clone(), format!("x \"{token}\""), format!("refresh_token={token}; a")] {
+        assert!(has_refresh_token(&line), "{line}");
+    }
+    for line in [&token[..85], &format!("{token}A"), &URL_SAFE_NO_PAD.encode([7; 64]), "", "a b"] {
+        assert!(!has_refresh_token(line), "{line}");
+    }
 }
 
 impl Drop for Process {

@@ -9,10 +9,11 @@ use super::Answer;
 /// with a word that [`super::Process`] looks for there.
 pub const CANARY: &str = "lancelot du Lac & fils";
 
-/// What a status says when no code of the contract says more.
-const PHRASES: [(u16, &str); 13] = [
+/// What a status says when no code of the contract says more, and what a 401 says of a refresh token.
+const PHRASES: [(u16, &str); 14] = [
     (400, "Bad Request"),
     (401, "Unauthorized"),
+    (401, "REFRESH_BAD_TOKEN"),
     (403, "Forbidden"),
     (404, "Not Found"),
     (405, "Method Not Allowed"),
@@ -165,7 +166,7 @@ fn is_legal_item(item: &Value) -> bool {
     let shows_no_text = ["null", "bool"].contains(&input);
     match kind {
         "missing" => {
-            ["", "email", "username", "password"].contains(&at)
+            ["", "email", "username", "password", "grant_type", "refresh_token"].contains(&at)
                 && message == "Field required"
                 && input == "null"
         }
@@ -181,7 +182,7 @@ fn is_legal_item(item: &Value) -> bool {
                 && JSON_PROBLEMS.contains(&said)
         }
         "string_type" => {
-            ["email", "password", "username", "grant_type"].contains(&at)
+            ["email", "password", "username", "grant_type", "refresh_token"].contains(&at)
                 && message == "Input should be a valid string"
                 && (input == "null" || (input == "bool" && at == "email"))
         }
@@ -193,8 +194,8 @@ fn is_legal_item(item: &Value) -> bool {
         "bool_type" => is_flag && message == "Input should be a valid boolean" && input == "null",
         "string_pattern_mismatch" => {
             at == "grant_type"
-                && message == "String should match pattern '^password$'"
-                && said == "^password$"
+                && message == format!("String should match pattern '{said}'")
+                && ["^password$", "^refresh_token$"].contains(&said)
                 && input == "null"
         }
         "value_error" if at == "email" => {

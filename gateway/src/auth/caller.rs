@@ -27,7 +27,7 @@ pub struct Caller(Credentials);
 /// # Errors
 /// If a credential is ambiguous.
 pub fn sent(request: &HttpRequest) -> Result<Vec<SecretString>, Failure> {
-    let mut sent = [bearer(request.headers())?, cookie::read(request.headers())?];
+    let mut sent = [bearer(request.headers())?, cookie::ACCESS.read(request.headers())?];
     if let [Some(bearer), Some(cookie)] = &sent
         && bearer.expose_secret() == cookie.expose_secret()
     {
@@ -70,7 +70,7 @@ impl Credentials {
     /// # Errors
     /// If the cookie is ambiguous.
     pub fn of_cookie(request: &HttpRequest) -> Result<Self, Failure> {
-        Self::of(request, cookie::read(request.headers())?.into_iter().collect())
+        Self::of(request, cookie::ACCESS.read(request.headers())?.into_iter().collect())
     }
 
     /// Those that were sent and may be good.
@@ -139,7 +139,7 @@ mod tests {
         let request = TestRequest::default()
             .app_data(web::Data::from(verifier))
             .insert_header((AUTHORIZATION, format!("Bearer {bearer}")))
-            .insert_header(("cookie", format!("{}={cookie}", cookie::NAME)));
+            .insert_header(("cookie", format!("{}={cookie}", cookie::ACCESS.name)));
         Caller::extract(&request.to_http_request()).await
     }
 

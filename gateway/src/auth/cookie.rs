@@ -1,4 +1,5 @@
-//! The cookie that holds an access token.
+//! Our cookies: the one that holds an access token, the one that holds a refresh token, and one that says that the browser
+//! has the latter, where it does not show it.
 //!
 //! The `Cookie` header is read here, byte by byte, and not by a library: libraries trim names of Unicode spaces
 //! and decode `%` codes in them, which browsers do not. So a sibling domain can set a cookie that the browser
@@ -11,45 +12,85 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::body::unquote;
 use crate::failure::Failure;
 
-/// The cookie's name.
-pub const NAME: &str = "fastapiusersauth";
+/// A cookie of ours.
+#[derive(Debug)]
+pub struct Cookie {
+    /// Its name.
+    pub name: &'static str,
+    path: &'static str,
+    same_site: &'static str,
+}
 
-/// The value of our cookie; `None` if there is none, or an empty one.
-///
-/// # Errors
-/// If it is there twice, or a cookie is there that a careless reader would take for it.
-pub fn read(headers: &HeaderMap) -> Result<Option<SecretString>, Failure> {
-    let mut found = None;
-    for header in headers.get_all(COOKIE) {
-        for pair in header.as_bytes().split(|byte| *byte == b';') {
-            let at = pair.iter().position(|byte| *byte == b'=');
-            let (name, value) = at.map_or((pair, &[][..]), |at| (&pair[..at], &pair[at + 1..]));
-            match meaning_of(trim(name)) {
-                Meaning::Ours if found.is_none() && at.is_some() => found = Some(unquote(trim(value))),
-                Meaning::Ours if at.is_none() => {} // a name without a value, as browsers send nameless cookies
-                Meaning::Ours | Meaning::Disguised => return Err(Failure::AmbiguousCredential),
-                Meaning::Other => {}
+/// That of the access token. A browser shows it everywhere.
+pub const ACCESS: Cookie = Cookie { name: "fastapiusersauth", path: "/", same_site: "lax" };
+
+/// That of the refresh token. A browser shows it where it is used, and nowhere else.
+pub const REFRESH: Cookie =
+    Cookie { name: "fastapiusersrefresh", path: "/auth/cookie/refresh", same_site: "strict" };
+
+/// That which says to login and logout that the browser has a refresh token, which it does not show them.
+pub const OFFLINE: Cookie = Cookie { name: "fastapiusersoffline", path: "/auth/cookie", same_site: "strict" };
+
+impl Cookie {
+    /// The value of the cookie; `None` if there is none, or an empty one.
+    ///
+    /// # Errors
+    /// If it is there twice, or a cookie is there that a careless reader would take for it.
+    pub fn read(&self, headers: &HeaderMap) -> Result<Option<SecretString>, Failure> {
+        let mut found = None;
+        for header in headers.get_all(COOKIE) {
+            for pair in header.as_bytes().split(|byte| *byte == b';') {
+                let at = pair.iter().position(|byte| *byte == b'=');
+                let (name, value) = at.map_or((pair, &[][..]), |at| (&pair[..at], &pair[at + 1..]));
+                match self.meaning_of(trim(name)) {
+                    Meaning::Ours if found.is_none() && at.is_some() => found = Some(unquote(trim(value))),
+                    Meaning::Ours if at.is_none() => {} // a name without a value, as browsers send nameless cookies
+                    Meaning::Ours | Meaning::Disguised => return Err(Failure::AmbiguousCredential),
+                    Meaning::Other => {}
+                }
             }
         }
+        // A token is ASCII; what is not names nobody.
+        let text =
+            found.filter(|value| !value.is_empty()).map(|value| String::from_utf8_lossy(value).into_owned());
+        Ok(text.map(SecretString::from))
     }
-    // A token is ASCII; what is not names nobody.
-    let text =
-        found.filter(|value| !value.is_empty()).map(|value| String::from_utf8_lossy(value).into_owned());
-    Ok(text.map(SecretString::from))
-}
 
-/// The `Set-Cookie` that gives the cookie to a browser for this many seconds.
-#[must_use]
-pub fn set(token: &SecretString, max_age: i64) -> HeaderValue {
-    let token = token.expose_secret();
-    let text = format!("{NAME}={token}; HttpOnly; Max-Age={max_age}; Path=/; SameSite=lax; Secure");
-    HeaderValue::from_str(&text).expect("an access token has only characters of base64url and dots")
-}
+    /// The `Set-Cookie` that gives the cookie to a browser for this many seconds.
+    #[must_use]
+    pub fn set(&self, value: &SecretString, max_age: i64) -> HeaderValue {
+        let text = self.header(value.expose_secret(), max_age);
+        HeaderValue::from_str(&text).expect("a token has only characters of base64url and dots")
+    }
 
-/// The `Set-Cookie` that takes the cookie away.
-#[must_use]
-pub fn clear() -> HeaderValue {
-    HeaderValue::from_static(r#"fastapiusersauth=""; HttpOnly; Max-Age=0; Path=/; SameSite=lax; Secure"#)
+    /// The `Set-Cookie` that takes the cookie away.
+    #[must_use]
+    pub fn clear(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.header(r#""""#, 0)).expect("all of it is written here")
+    }
+
+    fn header(&self, value: &str, max_age: i64) -> String {
+        let Self { name, path, same_site } = self;
+        format!("{name}={value}; HttpOnly; Max-Age={max_age}; Path={path}; SameSite={same_site}; Secure")
+    }
+
+    fn meaning_of(&self, name: &[u8]) -> Meaning {
+        if name == self.name.as_bytes() {
+            return Meaning::Ours;
+        }
+        let mut decoded = name.to_vec();
+        for _ in 0..ROUNDS {
+            let next: Vec<u8> = percent_decode(&decoded).collect();
+            if String::from_utf8_lossy(&next).trim_matches(is_space_or_control) == self.name {
+                return Meaning::Disguised;
+            }
+            if next == decoded {
+                return Meaning::Other;
+            }
+            decoded = next;
+        }
+        Meaning::Disguised // what is under so many layers, nobody needs to know
+    }
 }
 
 /// How often a name is decoded: each time costs its length, and a `%` in it may be encoded thousands of times over. The
@@ -60,24 +101,6 @@ enum Meaning {
     Ours,
     Disguised,
     Other,
-}
-
-fn meaning_of(name: &[u8]) -> Meaning {
-    if name == NAME.as_bytes() {
-        return Meaning::Ours;
-    }
-    let mut decoded = name.to_vec();
-    for _ in 0..ROUNDS {
-        let next: Vec<u8> = percent_decode(&decoded).collect();
-        if String::from_utf8_lossy(&next).trim_matches(is_space_or_control) == NAME {
-            return Meaning::Disguised;
-        }
-        if next == decoded {
-            return Meaning::Other;
-        }
-        decoded = next;
-    }
-    Meaning::Disguised // what is under so many layers, nobody needs to know
 }
 
 fn is_space_or_control(character: char) -> bool {
@@ -101,7 +124,7 @@ mod tests {
         for header in headers {
             map.append(COOKIE, HeaderValue::from_bytes(header).unwrap());
         }
-        Ok(read(&map)?.map(|value| value.expose_secret().to_owned()))
+        Ok(ACCESS.read(&map)?.map(|value| value.expose_secret().to_owned()))
     }
 
     fn read_one(header: &str) -> Result<Option<String>, Failure> {
@@ -176,10 +199,30 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_set_and_cleared_as_fastapi_users_does() {
-        let set = set(&"T".to_owned().into(), 3600);
-        assert_eq!(set, "fastapiusersauth=T; HttpOnly; Max-Age=3600; Path=/; SameSite=lax; Secure");
-        assert_eq!(clear(), r#"fastapiusersauth=""; HttpOnly; Max-Age=0; Path=/; SameSite=lax; Secure"#);
+    fn each_of_our_cookies_is_another() {
+        let mut map = HeaderMap::new();
+        let all = "fastapiusersauth=A; fastapiusersrefresh=R; fastapiusersoffline=1";
+        map.append(COOKIE, HeaderValue::from_static(all));
+        for (cookie, value) in [(ACCESS, "A"), (REFRESH, "R"), (OFFLINE, "1")] {
+            let read = cookie.read(&map).unwrap().unwrap();
+            assert_eq!(read.expose_secret(), value);
+            let mut twice = map.clone();
+            twice.append(COOKIE, HeaderValue::from_str(&format!("%66{}=x", &cookie.name[1..])).unwrap());
+            assert_eq!(cookie.read(&twice).err(), Some(Failure::AmbiguousCredential));
+        }
+    }
+
+    #[test]
+    fn the_cookies_are_set_and_cleared_with_the_same_attributes() {
+        for (cookie, attributes) in [
+            (ACCESS, "Path=/; SameSite=lax; Secure"), // as FastAPI Users does
+            (REFRESH, "Path=/auth/cookie/refresh; SameSite=strict; Secure"),
+            (OFFLINE, "Path=/auth/cookie; SameSite=strict; Secure"),
+        ] {
+            let (name, set) = (cookie.name, cookie.set(&"T".to_owned().into(), 3600));
+            assert_eq!(set, format!("{name}=T; HttpOnly; Max-Age=3600; {attributes}"));
+            assert_eq!(cookie.clear(), format!("{name}=\"\"; HttpOnly; Max-Age=0; {attributes}"));
+        }
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 //! - [`trust`]: which tokens have ended, as the trust feed has said
 //! - [`follower`]: who listens to the trust feed
 //! - [`last_seen`]: that a session is used which identity-service is not asked about
-//! - [`cookie`]: the cookie that holds one
+//! - [`cookie`]: the cookies that hold one, or what gets another
 //! - [`caller`]: the user that a request's credentials name
 //! - [`origin`]: whether a browser sends a request because a page of ours wants it
 

@@ -1,8 +1,8 @@
 //! Whether a browser sends a request because a page of ours wants it, or because a foreign one does (CSRF).
 //!
 //! Browsers send cookies along whoever asks. So a request that changes something and carries our cookie, and
-//! every cookie login or logout (else a foreign page could log the user in as somebody else, or out), must come from a
-//! page that is ours. `SameSite` is depth, not the control: sibling subdomains are the same site and are not trusted.
+//! every cookie login, refresh or logout (else a foreign page could log the user in as somebody else, or out), must come
+//! from a page that is ours. `SameSite` is depth, not the control: sibling subdomains are the same site and are not trusted.
 
 use std::future::{Ready, ready};
 
@@ -145,7 +145,7 @@ pub async fn guard<B: MessageBody + 'static>(
     if request.method().is_safe() {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
-    let checked = match cookie::read(request.headers()) {
+    let checked = match cookie::ACCESS.read(request.headers()) {
         Ok(Some(_)) => origins.check(request.headers()),
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),

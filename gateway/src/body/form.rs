@@ -1,4 +1,5 @@
-//! The login form (RFC 6749 section 4.3.2), as `multipart/form-data` or `application/x-www-form-urlencoded`.
+//! The forms of login and refresh (RFC 6749 sections 4.3.2 and 6), as `multipart/form-data` or
+//! `application/x-www-form-urlencoded`.
 //!
 //! Both are read as bytes: a decoder that replaces what is not UTF-8 would make two passwords equal.
 
@@ -20,6 +21,8 @@ pub struct Credentials {
     pub username: String,
     /// The password.
     pub password: SecretString,
+    /// Whether he asks for a refresh token.
+    pub offline_access: bool,
 }
 
 /// The value of a form's field.
@@ -29,17 +32,9 @@ enum Entry {
     File,
 }
 
-/// The fields of a login form; of a repeated one the last.
+/// The fields of a form, in their order.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Form {
-    grant_type: Option<Entry>,
-    username: Option<Entry>,
-    password: Option<Entry>,
-    /// Whether a NUL stands in a field that is otherwise ignored.
-    has_stray_nul: bool,
-    /// Whether something is not UTF-8, or a NUL stands in a user name.
-    is_impossible: bool,
-}
+struct Form(Vec<(Vec<u8>, Entry)>);
 
 /// Reads a login form.
 ///
@@ -47,38 +42,73 @@ struct Form {
 /// FastAPI's 422 with everything that is wrong, or 400 for a broken multipart body and for bytes that cannot be
 /// a credential.
 pub async fn credentials(body: &Body) -> Result<Credentials, Failure> {
-    let form = match body.essence.as_str() {
-        "application/x-www-form-urlencoded" => urlencoded(&body.bytes),
-        "multipart/form-data" => multipart(&body.content_type, body.bytes.clone()).await?,
-        _ => Form::default(),
-    };
-    validate(form)
+    to_credentials(Form::read(body).await?)
 }
 
-fn validate(form: Form) -> Result<Credentials, Failure> {
+/// Reads the form that a refresh token comes in (RFC 6749 section 6).
+///
+/// # Errors
+/// FastAPI's 422 with everything that is wrong, 400 for a broken multipart body, and 401 for bytes that cannot be a token.
+pub async fn refresh_token(body: &Body) -> Result<SecretString, Failure> {
+    to_refresh_token(Form::read(body).await?)
+}
+
+fn to_credentials(mut form: Form) -> Result<Credentials, Failure> {
+    // Whether something is not UTF-8, or a NUL stands in a user name.
+    let is_impossible = !form.is_utf8() || form.any(|name, value| name == b"username" && has_nul(value));
+    let has_stray_nul = form.has_nul_beside(&["grant_type", "username", "password"]);
     let mut wrong = Vec::new();
-    match &form.grant_type {
+    match form.take("grant_type") {
         Some(Entry::File) => wrong.push(invalid::not_a_string("grant_type", &Value::Null)),
         Some(Entry::Text(grant))
-            if !grant.is_empty() && grant != b"password" && str::from_utf8(grant).is_ok() =>
+            if !grant.is_empty() && grant != b"password" && str::from_utf8(&grant).is_ok() =>
         {
-            wrong.push(invalid::unknown_grant());
+            wrong.push(invalid::unknown_grant("password"));
         }
         Some(Entry::Text(_)) | None => {}
     }
-    let username = required("username", form.username).map_err(|item| wrong.push(item));
-    let password = required("password", form.password).map_err(|item| wrong.push(item));
-    if form.has_stray_nul {
+    let username = required("username", form.take("username")).map_err(|item| wrong.push(item));
+    let password = required("password", form.take("password")).map_err(|item| wrong.push(item));
+    if has_stray_nul {
         wrong.push(invalid::stray_nul());
     }
     let (Ok(username), Ok(password), true) = (username, password, wrong.is_empty()) else {
         return Err(Failure::Invalid(wrong));
     };
-    if form.is_impossible {
+    if is_impossible {
         return Err(Failure::ImpossibleCredential);
     }
     let text = |bytes| String::from_utf8(bytes).map_err(|_| Failure::ImpossibleCredential);
-    Ok(Credentials { username: text(username)?, password: text(password)?.into() })
+    let offline_access = form.take("scope").is_some_and(|scope| asks_for_offline_access(&scope));
+    Ok(Credentials { username: text(username)?, password: text(password)?.into(), offline_access })
+}
+
+/// Whether one of the values of a scope is exactly this one (RFC 6749 section 3.3). Others are ignored.
+fn asks_for_offline_access(scope: &Entry) -> bool {
+    let values = |scope: &[u8]| scope.split(|byte| *byte == b' ').any(|value| value == b"offline_access");
+    matches!(scope, Entry::Text(scope) if values(scope))
+}
+
+fn to_refresh_token(mut form: Form) -> Result<SecretString, Failure> {
+    let is_impossible = !form.is_utf8();
+    let has_stray_nul = form.has_nul_beside(&["grant_type", "refresh_token"]);
+    let mut wrong = Vec::new();
+    match required("grant_type", form.take("grant_type")) {
+        Ok(grant) if grant == b"refresh_token" => {}
+        Ok(_) => wrong.push(invalid::unknown_grant("refresh_token")),
+        Err(item) => wrong.push(item),
+    }
+    let token = required("refresh_token", form.take("refresh_token")).map_err(|item| wrong.push(item));
+    if has_stray_nul {
+        wrong.push(invalid::stray_nul());
+    }
+    let (Ok(token), true) = (token, wrong.is_empty()) else {
+        return Err(Failure::Invalid(wrong));
+    };
+    match String::from_utf8(token) {
+        Ok(token) if !is_impossible => Ok(token.into()),
+        Ok(_) | Err(_) => Err(Failure::BadRefreshToken),
+    }
 }
 
 /// The bytes of a field; an empty one counts as missing.
@@ -90,37 +120,54 @@ fn required(name: &str, entry: Option<Entry>) -> Result<Vec<u8>, Item> {
     }
 }
 
+fn has_nul(bytes: &[u8]) -> bool {
+    bytes.contains(&b'\0')
+}
+
 impl Form {
-    fn set(&mut self, name: &[u8], entry: Entry) {
-        let value = match &entry {
-            Entry::Text(value) => value.as_slice(),
-            Entry::File => &[],
-        };
-        let has_nul = name.contains(&b'\0') || value.contains(&b'\0');
-        self.is_impossible |= str::from_utf8(name).is_err() || str::from_utf8(value).is_err();
-        match name {
-            b"grant_type" => self.grant_type = Some(entry),
-            b"username" => {
-                self.is_impossible |= has_nul;
-                self.username = Some(entry);
-            }
-            b"password" => self.password = Some(entry),
-            _ => self.has_stray_nul |= has_nul,
+    async fn read(body: &Body) -> Result<Self, Failure> {
+        match body.essence.as_str() {
+            "application/x-www-form-urlencoded" => Ok(urlencoded(&body.bytes)),
+            "multipart/form-data" => multipart(&body.content_type, body.bytes.clone()).await,
+            _ => Ok(Self::default()),
         }
+    }
+
+    /// Takes a field out; of a repeated one the last.
+    fn take(&mut self, name: &str) -> Option<Entry> {
+        let at = self.0.iter().rposition(|(other, _)| other == name.as_bytes())?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Whether something is so of any field's name and value.
+    fn any(&self, is_so: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+        self.0.iter().any(|(name, entry)| match entry {
+            Entry::Text(value) => is_so(name, value),
+            Entry::File => is_so(name, &[]),
+        })
+    }
+
+    fn is_utf8(&self) -> bool {
+        !self.any(|name, value| str::from_utf8(name).is_err() || str::from_utf8(value).is_err())
+    }
+
+    /// Whether a NUL stands in a field that is none of these.
+    fn has_nul_beside(&self, known: &[&str]) -> bool {
+        let is_known = |name: &[u8]| known.iter().any(|known| known.as_bytes() == name);
+        self.any(|name, value| !is_known(name) && (has_nul(name) || has_nul(value)))
     }
 }
 
 /// Reads `name=value&name=value`, with `+` for a space and `%` codes (WHATWG URL, section 5.1, but for bytes).
 fn urlencoded(bytes: &[u8]) -> Form {
-    let mut form = Form::default();
-    for pair in bytes.split(|byte| *byte == b'&') {
+    let fields = bytes.split(|byte| *byte == b'&').map(|pair| {
         let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &[][..]),
         };
-        form.set(&decode(name), Entry::Text(decode(value)));
-    }
-    form
+        (decode(name), Entry::Text(decode(value)))
+    });
+    Form(fields.collect())
 }
 
 fn decode(bytes: &[u8]) -> Vec<u8> {
@@ -135,11 +182,11 @@ async fn multipart(content_type: &[u8], bytes: Bytes) -> Result<Form, Failure> {
         return Err(Failure::InvalidMultipart);
     }
     let mut parts = Multipart::new(&header(boundary)?, stream::iter([Ok(bytes)]));
-    let mut form = Form::default();
+    let mut fields = Vec::new();
     while let Some(part) = parts.next().await {
         match part {
             Ok(mut part) => match read_part(&mut part).await {
-                Ok(entry) => form.set(part.name().unwrap_or_default().as_bytes(), entry),
+                Ok(entry) => fields.push((part.name().unwrap_or_default().as_bytes().to_vec(), entry)),
                 Err(MultipartError::Incomplete) => break, // what was cut off counts as missing
                 Err(_) => return Err(Failure::InvalidMultipart),
             },
@@ -147,7 +194,7 @@ async fn multipart(content_type: &[u8], bytes: Bytes) -> Result<Form, Failure> {
             Err(_) => return Err(Failure::InvalidMultipart),
         }
     }
-    Ok(form)
+    Ok(Form(fields))
 }
 
 async fn read_part(part: &mut Field) -> Result<Entry, MultipartError> {

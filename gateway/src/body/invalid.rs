@@ -101,12 +101,13 @@ pub fn stray_nul() -> Item {
     with_context(item("value_error", json!(["body"]), &message, Value::Null), json!({ "reason": reason }))
 }
 
-/// The login form asks for another kind of grant than `password`.
+/// A form asks for another kind of grant than this one.
 #[must_use]
-pub fn unknown_grant() -> Item {
-    let message = "String should match pattern '^password$'";
-    let item = item("string_pattern_mismatch", at("grant_type"), message, Value::Null);
-    with_context(item, json!({ "pattern": "^password$" }))
+pub fn unknown_grant(expected: &str) -> Item {
+    let pattern = format!("^{expected}$");
+    let message = format!("String should match pattern '{pattern}'");
+    let item = item("string_pattern_mismatch", at("grant_type"), &message, Value::Null);
+    with_context(item, json!({ "pattern": pattern }))
 }
 
 fn item(kind: &str, loc: Value, msg: &str, input: Value) -> Item {

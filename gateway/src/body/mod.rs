@@ -2,7 +2,7 @@
 //!
 //! - [`json`]: from bytes to an object, strictly
 //! - [`fields`]: from an object to values, with all that is wrong reported at once
-//! - [`form`]: the login form
+//! - [`form`]: the forms of login and refresh
 //! - [`invalid`]: FastAPI's 422
 
 pub mod fields;

@@ -12,15 +12,26 @@ use crate::auth::origin::FromOurPages;
 use crate::body::{Body, form};
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::identity::{Identity, NewSession, Which};
+use crate::identity::{Identity, RefreshToken, Tokens, Which};
 
+/// The answer of RFC 6749 section 5.1; what was not asked for is left out, as in FastAPI Users.
 #[derive(Serialize)]
-struct Token<'a> {
+struct Answer<'a> {
     access_token: &'a str,
     token_type: &'static str,
+    #[serde(flatten)]
+    offline: Option<Offline<'a>>,
 }
 
-/// Logs in and answers with the token (RFC 6749 section 5.1).
+/// What is added for who asked for a refresh token.
+#[derive(Serialize)]
+struct Offline<'a> {
+    expires_in: i64,
+    refresh_token: &'a str,
+    scope: &'static str,
+}
+
+/// Logs in and answers with the token.
 ///
 /// # Errors
 /// [`Failure`]
@@ -29,13 +40,12 @@ pub async fn bearer(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let session = log_in(&identity, &request, payload).await?;
-    let token = Token { access_token: session.access_token.expose_secret(), token_type: "bearer" };
-    Ok(private(HttpResponse::Ok(), &token))
+    Ok(give_tokens(&log_in(&identity, &request, payload).await?))
 }
 
 /// Logs in and sets the cookie; the session of a cookie that came along ends, whoever's it is. So no session that
-/// somebody planted in the browser, or that a user leaves behind, outlives the login (session fixation).
+/// somebody planted in the browser, or that a user leaves behind, outlives the login (session fixation); nor does the
+/// refresh token of another login stay in the browser.
 ///
 /// Only for our pages: a foreign one could otherwise log a user in as somebody else.
 ///
@@ -47,16 +57,52 @@ pub async fn cookie(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let session = log_in(&identity, &request, payload).await?;
+    let tokens = log_in(&identity, &request, payload).await?;
     end_replaced(&identity, &request).await;
-    let cookie = jar::set(&session.access_token, session.expires_in);
-    Ok(no_content().insert_header((SET_COOKIE, cookie)).finish())
+    let mut answer = give_cookies(&tokens);
+    if tokens.refresh.is_none() {
+        forget_offline(&request, &mut answer);
+    }
+    Ok(answer)
 }
 
-async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) -> Result<NewSession, Failure> {
+/// The answer that gives tokens in its body.
+pub(super) fn give_tokens(tokens: &Tokens) -> HttpResponse {
+    let offline = tokens.refresh.as_ref().map(|refresh| Offline {
+        expires_in: tokens.expires_in,
+        refresh_token: refresh.token.expose_secret(),
+        scope: "offline_access",
+    });
+    let access_token = tokens.access_token.expose_secret();
+    private(HttpResponse::Ok(), &Answer { access_token, token_type: "bearer", offline })
+}
+
+/// The answer that gives tokens as cookies. With a refresh token goes the mark that there is one: the browser shows the
+/// token to nobody but the refresh.
+pub(super) fn give_cookies(tokens: &Tokens) -> HttpResponse {
+    let mut answer = no_content();
+    answer.append_header((SET_COOKIE, jar::ACCESS.set(&tokens.access_token, tokens.expires_in)));
+    if let Some(RefreshToken { token, expires_in }) = &tokens.refresh {
+        answer.append_header((SET_COOKIE, jar::REFRESH.set(token, *expires_in)));
+        answer.append_header((SET_COOKIE, jar::OFFLINE.set(&"1".to_owned().into(), *expires_in)));
+    }
+    answer.finish()
+}
+
+/// Takes the refresh token away from a browser that has one. Whether the mark of it is there once does not matter: it is
+/// no credential.
+pub(super) fn forget_offline(request: &HttpRequest, answer: &mut HttpResponse) {
+    if !matches!(jar::OFFLINE.read(request.headers()), Ok(None)) {
+        for cookie in [jar::REFRESH, jar::OFFLINE] {
+            answer.headers_mut().append(SET_COOKIE, cookie.clear());
+        }
+    }
+}
+
+async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) -> Result<Tokens, Failure> {
     let body = Body::read(request, payload).await?;
-    let credentials = form::credentials(&body).await?;
-    identity.create_session(credentials.username, &credentials.password, Client::of(request)?).await
+    let form::Credentials { username, password, offline_access } = form::credentials(&body).await?;
+    identity.create_session(username, &password, Client::of(request)?, offline_access).await
 }
 
 /// Ends the session whose cookie the new one replaces. That the cookie names nobody, or names nobody any more, is no

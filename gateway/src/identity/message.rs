@@ -4,7 +4,7 @@ use portcullis_proto::v1;
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
-use super::{Keys, Session, User, Which, Who};
+use super::{Keys, RefreshToken, Session, Tokens, User, Which, Who};
 use crate::body::fields::Changes;
 
 /// How the gRPC API names the session that the token of the call belongs to.
@@ -43,6 +43,33 @@ fn to_session(session: v1::Session) -> Option<Session> {
         address_prefix: told(session.address_prefix),
         is_current: session.is_current,
     })
+}
+
+/// `None` if it is not said for how long a token is good.
+pub(super) fn to_tokens(answer: v1::CreateSessionResponse) -> Option<Tokens> {
+    let expires_in = seconds(answer.expires_in)?;
+    let refresh = to_refresh(answer.refresh_token, answer.refresh_expires_in)?;
+    Some(Tokens { access_token: answer.access_token.into(), expires_in, refresh })
+}
+
+/// `None` if it is not said for how long a token is good.
+pub(super) fn to_refreshed_tokens(answer: v1::RefreshSessionResponse) -> Option<Tokens> {
+    let expires_in = seconds(answer.expires_in)?;
+    let refresh = to_refresh(answer.refresh_token, answer.refresh_expires_in)?;
+    Some(Tokens { access_token: answer.access_token.into(), expires_in, refresh })
+}
+
+/// A refresh token, if there is one.
+fn to_refresh(token: String, expires_in: Option<prost_types::Duration>) -> Option<Option<RefreshToken>> {
+    if token.is_empty() {
+        return Some(None);
+    }
+    Some(Some(RefreshToken { token: token.into(), expires_in: seconds(expires_in)? }))
+}
+
+/// Whole seconds, of which there is at least one.
+fn seconds(duration: Option<prost_types::Duration>) -> Option<i64> {
+    duration.map(|duration| duration.seconds).filter(|seconds| *seconds > 0)
 }
 
 pub(super) fn to_user(user: v1::User) -> User {

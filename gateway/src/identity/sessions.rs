@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::message::{to_id, to_session_id, to_session_ids, to_sessions};
+use super::message::{to_id, to_refreshed_tokens, to_session_id, to_session_ids, to_sessions, to_tokens};
 use super::{HASHING_TIMEOUT, Identity, TIMEOUT, Who};
 use crate::client::Client;
 use crate::failure::{Failure, Operation};
@@ -14,11 +14,21 @@ use crate::failure::{Failure, Operation};
 /// The most sessions that are listed at once: the largest page of identity-service.
 const PAGE: i32 = 200;
 
-/// What a login gives.
-pub struct NewSession {
+/// What a login or a refresh gives.
+pub struct Tokens {
     /// The access token.
     pub access_token: SecretString,
     /// For how many seconds it is good.
+    pub expires_in: i64,
+    /// The refresh token, if one was asked for.
+    pub refresh: Option<RefreshToken>,
+}
+
+/// A refresh token that was given.
+pub struct RefreshToken {
+    /// The token.
+    pub token: SecretString,
+    /// For how many seconds it is good, unless it is used before.
     pub expires_in: i64,
 }
 
@@ -55,23 +65,34 @@ impl Identity {
         email: String,
         password: &SecretString,
         client: Client,
-    ) -> Result<NewSession, Failure> {
+        offline_access: bool,
+    ) -> Result<Tokens, Failure> {
         let message = v1::CreateSessionRequest {
             email,
             password: password.expose_secret().to_owned(),
             user_agent: client.user_agent,
             client_address: client.address.map(|address| address.to_string()).unwrap_or_default(),
+            offline_access,
         };
         let call = self.call(Operation::LogIn, HASHING_TIMEOUT);
         let create =
             async |channel, request| SessionsServiceClient::new(channel).create_session(request).await;
-        let session = call.run(message, create).await?;
-        let seconds = session.expires_in.map(|duration| duration.seconds);
-        let Some(expires_in) = seconds.filter(|seconds| *seconds > 0) else {
-            tracing::error!(?seconds, "identity-service does not say for how long the token is good");
-            return Err(Failure::Internal);
-        };
-        Ok(NewSession { access_token: session.access_token.into(), expires_in })
+        let tokens = to_tokens(call.run(message, create).await?);
+        tokens.filter(|tokens| tokens.refresh.is_some() == offline_access).ok_or_else(untold)
+    }
+
+    /// Gives new tokens for a refresh token. Whoever uses one twice at once gets the same, so that it is made again when
+    /// the answer was lost.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn refresh_session(&self, token: &SecretString) -> Result<Tokens, Failure> {
+        let message = v1::RefreshSessionRequest { refresh_token: token.expose_secret().to_owned() };
+        let call = self.call(Operation::Refresh, TIMEOUT).repeatable();
+        let refresh =
+            async |channel, request| SessionsServiceClient::new(channel).refresh_session(request).await;
+        let tokens = to_refreshed_tokens(call.run(message, refresh).await?);
+        tokens.filter(|tokens| tokens.refresh.is_some()).ok_or_else(untold)
     }
 
     /// The user and the session that the token belongs to, if it names a user.
@@ -128,4 +149,9 @@ impl Identity {
             Failure::Internal
         })
     }
+}
+
+fn untold() -> Failure {
+    tracing::error!("identity-service does not say for how long a token is good, or lacks one");
+    Failure::Internal
 }

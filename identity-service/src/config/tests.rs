@@ -25,7 +25,9 @@ fn problem(name: &str, value: Option<&str>) -> String {
 #[test]
 fn the_four_required_variables_are_enough() {
     let config = config(&[]).unwrap();
-    assert_eq!(config.access_token_lifetime, Duration::from_secs(3600));
+    let Lifetimes { access, longest, idle, grace } = config.lifetimes;
+    let day = 24 * 60 * 60;
+    assert_eq!([access, longest, idle, grace].map(|it| it.as_secs()), [3600, 30 * day, 7 * day, 10]);
     assert_eq!(config.credentials.bcrypt_cost, 12);
 }
 
@@ -53,6 +55,10 @@ fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
         ("BCRYPT_COST", "15"),
         ("PASSWORD_MIN_LENGTH", "0"),
         ("ACCESS_TOKEN_LIFETIME_SECONDS", "86401"),
+        ("REFRESH_LIFETIME_SECONDS", "31536001"),
+        ("REFRESH_IDLE_SECONDS", "59"),
+        ("REFRESH_GRACE_SECONDS", "-1"),
+        ("REFRESH_GRACE_SECONDS", "61"),
         ("DATABASE_POOL_SIZE", "many"),
     ] {
         let problem = problem(name, Some(value));
@@ -84,4 +90,21 @@ fn other_peppers_are_separated_by_commas_and_none_stands_there_twice() {
         assert!(problem.starts_with("PASSWORD_PEPPER_OTHER has a pepper twice"), "{problem}");
         assert!(!problem.contains(OTHER) && !problem.contains(KEY), "{problem}");
     }
+}
+
+#[test]
+fn a_session_lasts_no_shorter_than_what_belongs_to_it() {
+    let said = |changed: &[(&str, Option<&str>)]| config(changed).map(|_| ());
+    let (access, idle, longest) =
+        ("ACCESS_TOKEN_LIFETIME_SECONDS", "REFRESH_IDLE_SECONDS", "REFRESH_LIFETIME_SECONDS");
+    let all = |a, i, l| said(&[(access, Some(a)), (idle, Some(i)), (longest, Some(l))]);
+    assert_eq!(all("60", "60", "60"), Ok(()));
+    assert_eq!(
+        all("3600", "3599", "7200"),
+        Err("REFRESH_IDLE_SECONDS is less than ACCESS_TOKEN_LIFETIME_SECONDS, 3600".to_owned())
+    );
+    assert_eq!(
+        all("60", "600", "599"),
+        Err("REFRESH_LIFETIME_SECONDS is less than REFRESH_IDLE_SECONDS, 600".to_owned())
+    );
 }

@@ -23,11 +23,14 @@ variables! {
     ISSUER None, "who issues the access tokens, their claim `iss`: the public URL of the gateway, at most 512 characters";
     PASSWORD_PEPPER None, "at least 32 random bytes in base64, with which new passwords are hashed; without them none verifies (a secret)";
     PASSWORD_PEPPER_OTHER Some(""), "other peppers that stored passwords may have been hashed with, separated by commas (a secret)";
-    KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the signing keys in the database (a secret)";
+    KEY_ENCRYPTION_KEY None, "32 random bytes in base64, which seal the other keys in the database (a secret)";
     KEY_ENCRYPTION_KEY_OTHER Some(""), "another such key that may have sealed them, while one is exchanged for the other (a secret)";
     KEY_ROTATION_DAYS Some("90"), "after how many days the next signing key signs, 0 to 3650; 0: only when `key rotate` says so";
     LISTEN_ADDRESS Some("127.0.0.1:50051"), "the address and port of the gRPC API";
-    ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a login is good, 60 to 86400 seconds";
+    ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long an access token is good, and with it a login without refresh tokens, 60 to 86400 seconds";
+    REFRESH_LIFETIME_SECONDS Some("2592000"), "for how long a session can be refreshed, from the login on, 60 to 31536000 seconds; no less than REFRESH_IDLE_SECONDS";
+    REFRESH_IDLE_SECONDS Some("604800"), "for how long a refresh token is good that is not used, 60 to 31536000 seconds; no less than ACCESS_TOKEN_LIFETIME_SECONDS";
+    REFRESH_GRACE_SECONDS Some("10"), "for how long a refresh token may be used again, since answers are lost, 1 to 60 seconds";
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";

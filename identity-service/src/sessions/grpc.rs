@@ -1,12 +1,14 @@
 //! `SessionsService`: parse, call, render.
 
+use std::time::Duration;
+
 use portcullis_proto::v1;
 use portcullis_proto::v1::sessions_service_server::{SessionsService, SessionsServiceServer};
 use tonic::{Request, Response, Status};
 
 use super::Sessions;
 use super::client::Client;
-use super::model::{Caller, Listed, NewSession, Session, Target};
+use super::model::{Caller, Listed, NewSession, RefreshToken, Session, Target, Tokens};
 use crate::credentials::Password;
 use crate::error::{Error, Result, Violation};
 use crate::ids::parse_uuid;
@@ -42,8 +44,18 @@ impl SessionsService for Service {
         // A password that is longer than any that can be set is nobody's.
         let password = Password::new(request.password).map_err(|_| Error::BadCredentials)?;
         let client = Client::told(&request.user_agent, &request.client_address);
-        let log_in = self.sessions.log_in(&request.email, password, client).await?;
+        let log_in = self.sessions.log_in(&request.email, password, client, request.offline_access).await?;
         Ok(Response::new(to_response(log_in)))
+    }
+
+    async fn refresh_session(
+        &self,
+        request: Request<v1::RefreshSessionRequest>,
+    ) -> Result<Response<v1::RefreshSessionResponse>, Status> {
+        let token = request.into_inner().refresh_token;
+        require(&[("refresh_token", &token)])?;
+        let tokens = self.sessions.refresh(&token).await?;
+        Ok(Response::new(to_refreshed(tokens)))
     }
 
     async fn get_session(
@@ -93,7 +105,7 @@ impl SessionsService for Service {
     }
 }
 
-/// Refuses a login that lacks a field, as the gateway does a form: an empty one is a missing one.
+/// Refuses a request that lacks a field, as the gateway does a form: an empty one is a missing one.
 fn require(fields: &[(&'static str, &str)]) -> Result<()> {
     let missing = fields.iter().filter(|(_, value)| value.is_empty());
     let violations: Vec<_> = missing.map(|&(field, _)| Violation::new(field, "Field required")).collect();
@@ -107,12 +119,30 @@ fn parse_target(id: &str) -> Target {
     }
 }
 
-fn to_response(log_in: NewSession) -> v1::CreateSessionResponse {
+fn to_response(NewSession { session, tokens }: NewSession) -> v1::CreateSessionResponse {
+    let (refresh_token, refresh_expires_in) = to_refresh(tokens.refresh);
     v1::CreateSessionResponse {
-        session: Some(to_session(&log_in.session, None)),
-        access_token: log_in.access_token,
-        expires_in: log_in.expires_in.try_into().ok(),
+        session: Some(to_session(&session, None)),
+        access_token: tokens.access_token,
+        expires_in: tokens.expires_in.try_into().ok(),
+        refresh_token,
+        refresh_expires_in: refresh_expires_in.and_then(|left| left.try_into().ok()),
     }
+}
+
+fn to_refreshed(tokens: Tokens) -> v1::RefreshSessionResponse {
+    let (refresh_token, refresh_expires_in) = to_refresh(tokens.refresh);
+    v1::RefreshSessionResponse {
+        access_token: tokens.access_token,
+        expires_in: tokens.expires_in.try_into().ok(),
+        refresh_token,
+        refresh_expires_in: refresh_expires_in.and_then(|left| left.try_into().ok()),
+    }
+}
+
+/// A refresh token and for how long it is good, as the answers have them.
+fn to_refresh(refresh: Option<RefreshToken>) -> (String, Option<Duration>) {
+    refresh.map_or_else(Default::default, |refresh| (refresh.token, Some(refresh.expires_in)))
 }
 
 fn to_session(session: &Session, caller: Option<&Caller>) -> v1::Session {

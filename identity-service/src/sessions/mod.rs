@@ -1,137 +1,67 @@
-//! Sessions: log in and log out. Which sessions of whom a caller may see or end is decided in [`crate::users`].
+//! Sessions: log in, refresh and log out. Which sessions of whom a caller may see or end is decided in [`crate::users`].
 
 pub mod client;
 pub mod grpc;
 pub mod last_seen;
+mod log_in;
 pub mod model;
+pub mod refresh;
 mod signer;
 mod store;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 use portcullis_proto::access_token::Refusal;
-use portcullis_proto::email::Email;
-use tracing::{Instrument as _, warn};
 
-use crate::credentials::{Hasher, Password, StoredPassword, Verdict};
+use crate::credentials::Hasher;
 use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
-use crate::ids::SessionId;
-use crate::ids::UserId;
+use crate::ids::{SessionId, UserId};
 use crate::trust::{self, Feed, Trust};
-use client::Client;
-use model::{Caller, NewSession, Session, Target};
+use model::{Caller, Grant, Lifetimes, RefreshToken, Session, Target, Tokens};
+use refresh::token::{RefreshKey, Secret};
+
+pub use refresh::model::RefreshRefusal;
 pub(crate) use store::{is_live, list, live_session};
 
-/// Begins and ends sessions.
+/// Begins, refreshes and ends sessions.
 #[derive(Clone)]
 pub struct Sessions {
     database: Database,
     hasher: Arc<Hasher>,
     trust: Arc<Trust>,
     feed: Feed,
-    lifetime: Duration,
+    refresh_key: Arc<RefreshKey>,
+    lifetimes: Lifetimes,
 }
 
 impl Sessions {
-    /// Sessions whose access tokens are good for `lifetime`.
+    /// Sessions whose tokens are good for these times, and whose refresh tokens are made with this key.
     #[must_use]
     pub fn new(
         database: Database,
         hasher: Arc<Hasher>,
         trust: Arc<Trust>,
         feed: Feed,
-        lifetime: Duration,
+        refresh_key: RefreshKey,
+        lifetimes: Lifetimes,
     ) -> Self {
-        Self { database, hasher, trust, feed, lifetime }
+        Self { database, hasher, trust, feed, refresh_key: Arc::new(refresh_key), lifetimes }
     }
 
-    /// Logs a user in; of the client that asks for it the session keeps what it was told.
-    ///
-    /// The hash takes long, and much may happen meanwhile. So what is read before it (the address, `password_version`,
-    /// `epoch`, `is_active`) must still hold in the transaction that inserts the session, which locks the user's row: no
-    /// session is ever born from an old password, a stale epoch or an inactive user.
-    ///
-    /// # Errors
-    /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`],
-    /// [`Error::OutcomeUnknown`].
-    pub async fn log_in(&self, email: &str, password: Password, client: Client) -> Result<NewSession> {
-        // An address that is none cannot be anybody's: no look-up, no hash, and nothing to learn.
-        let email = Email::parse(email).map_err(|_| Error::BadCredentials)?;
-        let place = self.hasher.place()?;
-        let credential = self.find_credential(email).await?;
-        // An inactive user has no password that matches, so that he takes as long as an unknown one.
-        let credential = credential.filter(|credential| credential.is_active);
-        let stored = credential.as_ref().map(|credential| credential.password.clone());
-        let verdict = place.verify(password.clone(), stored).await?;
-        let (Verdict::Match { outdated }, Some(credential)) = (verdict, credential) else {
-            return Err(Error::BadCredentials);
-        };
-        let (user, epoch, old) = (credential.user, credential.epoch, credential.password.clone());
-        // Without the keys there would be a session, and no token.
-        self.trust.keyring.fresh().await?;
-        let session = self.begin(credential, client).await?;
-        if outdated {
-            self.rehash(user, old, password);
-        }
-        let access_token = signer::sign(&self.trust, &session, epoch).await?;
-        Ok(NewSession { session, access_token, expires_in: self.lifetime })
-    }
-
-    async fn find_credential(&self, email: Email) -> Result<Option<store::Credential>> {
-        let email = email.canonical();
-        let find =
-            |connection: PointConnection| async move { store::find_credential(&connection, email).await };
-        self.database.point_read(find).await
-    }
-
-    async fn begin(&self, credential: store::Credential, client: Client) -> Result<Session> {
-        let (lifetime, may_forget) = (self.lifetime, self.feed.may_forget());
-        self.database
-            .transaction(move |connection| {
-                async move {
-                    // By the clock of the database, which is everybody's: so the tokens of all replicas are in time.
-                    let now = store::lock_unchanged(connection, &credential).await?;
-                    let now = now.ok_or(Error::BadCredentials)?;
-                    let session = Session {
-                        id: SessionId::at(now),
-                        user: credential.user,
-                        created_at: now,
-                        last_seen_at: now,
-                        expires_at: now + lifetime,
-                        client,
-                    };
-                    if may_forget {
-                        store::delete_expired(connection, credential.user).await?;
-                    }
-                    store::insert(connection, &session).await?;
-                    Ok(session)
-                }
-                .boxed()
-            })
-            .await
-    }
-
-    /// Hashes an unchanged password anew, in the background and only if there is room: the next login tries again.
-    fn rehash(&self, user: UserId, old: StoredPassword, password: Password) {
-        let sessions = self.clone();
-        let action = async move {
-            let new = sessions.hasher.place()?.hash(password).await?;
-            sessions
-                .database
-                .transaction(move |connection| {
-                    async move { Ok(store::replace_hash(connection, user, &old, &new).await?) }.boxed()
-                })
-                .await
-        };
-        let logged = async move {
-            if let Err(error) = action.await {
-                warn!(%error, "a password was not rehashed; the next login tries again");
-            }
-        };
-        tokio::spawn(logged.in_current_span());
+    /// The tokens of a session; `refresh` is the secret of the refresh token, and when the session ends.
+    async fn tokens(&self, grant: &Grant, refresh: Option<(Secret, SystemTime)>) -> Result<Tokens> {
+        let left = |until: SystemTime| until.duration_since(grant.issued_at).unwrap_or_default();
+        Ok(Tokens {
+            access_token: signer::sign(&self.trust, grant).await?,
+            expires_in: left(grant.expires_at),
+            refresh: refresh.map(|(secret, until)| RefreshToken {
+                token: self.refresh_key.token(grant.session, &secret),
+                expires_in: left(until),
+            }),
+        })
     }
 
     /// Reads a session of the caller.
@@ -189,6 +119,20 @@ async fn end(connection: &mut Transaction, caller: Caller, target: Target) -> Re
 pub(crate) async fn end_others(connection: &mut Transaction, user: UserId, kept: SessionId) -> Result<()> {
     let ended = store::delete_all_but(connection, user, Some(kept)).await?;
     trust::revoke_sessions(connection, &ended).await
+}
+
+/// Lets a session go on after its user, whom the transaction has locked, has changed his password in it: it can be
+/// refreshed, as before.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub(crate) async fn follow_password(
+    connection: &mut Transaction,
+    user: UserId,
+    session: SessionId,
+) -> Result<()> {
+    refresh::store::follow_password(connection, user, session).await?;
+    Ok(())
 }
 
 /// Ends all sessions of a user whom the transaction has locked, and every token that he was ever given. His new epoch,

@@ -30,14 +30,58 @@ pub struct Listed {
     pub next: Option<SessionId>,
 }
 
-/// A session that has just begun.
+/// A session that has just begun. No `Debug`, as [`Session`].
 pub struct NewSession {
     /// The session.
     pub session: Session,
-    /// Its first access token.
+    /// Its first tokens.
+    pub tokens: Tokens,
+}
+
+/// What a user is given to prove later who he is. No `Debug`: a token must not reach a log.
+pub struct Tokens {
+    /// The access token.
     pub access_token: String,
-    /// For how long the token is good.
+    /// For how long it is good.
     pub expires_in: Duration,
+    /// The refresh token, if one was asked for.
+    pub refresh: Option<RefreshToken>,
+}
+
+/// A refresh token that is given out.
+pub struct RefreshToken {
+    /// The token.
+    pub token: String,
+    /// For how long it is good, unless it is used before.
+    pub expires_in: Duration,
+}
+
+/// What an access token is to say.
+#[derive(Debug, Clone, Copy)]
+pub struct Grant {
+    /// The session that it belongs to.
+    pub session: SessionId,
+    /// The user.
+    pub user: UserId,
+    /// His revocation counter.
+    pub epoch: i64,
+    /// When it is issued.
+    pub issued_at: SystemTime,
+    /// When it expires; never later than the session.
+    pub expires_at: SystemTime,
+}
+
+/// For how long things are good.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// An access token.
+    pub access: Duration,
+    /// A session, from the login on, however often it is refreshed.
+    pub longest: Duration,
+    /// A session that is not refreshed any more; no shorter than an access token.
+    pub idle: Duration,
+    /// A refresh token that has been used, for whoever lost the answer.
+    pub grace: Duration,
 }
 
 /// Who calls, as his access token says and before the database has confirmed it.

@@ -6,16 +6,16 @@ use jsonwebtoken::{Algorithm, Header};
 use portcullis_proto::access_token::{AUDIENCE, Claims, TYPE};
 use uuid::Uuid;
 
-use super::model::Session;
+use super::model::Grant;
 use crate::error::{Error, Result};
 use crate::trust::Trust;
 
-/// Signs an access token that is good as long as the session. Which key signs is decided now, after the times in the token:
+/// Signs an access token. Which key signs is decided now, after the times in the token:
 /// so none expires later than its key is kept for.
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`] when nobody can say which key signs, [`Error::Internal`] when the signature cannot be made.
-pub(super) async fn sign(trust: &Trust, session: &Session, epoch: i64) -> Result<String> {
+pub(super) async fn sign(trust: &Trust, grant: &Grant) -> Result<String> {
     let keys = trust.keyring.fresh().await?;
     let (key, kid) = keys.signing_key();
     let header =
@@ -23,11 +23,11 @@ pub(super) async fn sign(trust: &Trust, session: &Session, epoch: i64) -> Result
     let claims = Claims {
         iss: trust.issuer().to_owned(),
         aud: vec![AUDIENCE.to_owned()],
-        sub: session.user.as_uuid(),
-        sid: session.id.as_uuid(),
-        epoch,
-        iat: seconds(session.created_at),
-        exp: seconds(session.expires_at),
+        sub: grant.user.as_uuid(),
+        sid: grant.session.as_uuid(),
+        epoch: grant.epoch,
+        iat: seconds(grant.issued_at),
+        exp: seconds(grant.expires_at),
         jti: Uuid::new_v4(),
     };
     jsonwebtoken::encode(&header, &claims, key).map_err(|error| Error::Internal(error.into()))

@@ -1,4 +1,4 @@
-//! The table `sessions`, and what a login reads and writes of `users`.
+//! The table `sessions`.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::model::{Caller, Session};
-use crate::credentials::StoredPassword;
 use crate::ids::SessionId;
 use crate::ids::UserId;
 use crate::schema::{sessions, users};
@@ -20,29 +19,6 @@ use crate::schema::{sessions, users};
 /// For how long the row of a session that has expired is kept: whoever ends it is sure that verifiers are told, also of
 /// those whose clocks disagree.
 const A_WHILE: Duration = FAR;
-
-/// What a login must know of a user before it hashes.
-pub(super) struct Credential {
-    pub(super) user: UserId,
-    pub(super) password: StoredPassword,
-    pub(super) email_canonical: String,
-    pub(super) password_version: i32,
-    pub(super) epoch: i64,
-    pub(super) is_active: bool,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
-struct CredentialRow {
-    id: Uuid,
-    password_scheme: String,
-    password_hash: String,
-    pepper_version: i32,
-    email_canonical: String,
-    password_version: i32,
-    epoch: i64,
-    is_active: bool,
-}
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sessions, check_for_backend(diesel::pg::Pg))]
@@ -67,50 +43,6 @@ impl From<Row> for Session {
             client: Client { user_agent: row.user_agent, address_prefix: row.address_prefix },
         }
     }
-}
-
-pub(super) async fn find_credential(
-    mut connection: &AsyncPgConnection,
-    email_canonical: &str,
-) -> QueryResult<Option<Credential>> {
-    let row: Option<CredentialRow> = users::table
-        .filter(users::email_canonical.eq(email_canonical))
-        .select(CredentialRow::as_select())
-        .first(&mut connection)
-        .await
-        .optional()?;
-    Ok(row.map(|row| Credential {
-        user: row.id.into(),
-        password: StoredPassword {
-            scheme: row.password_scheme,
-            pepper_version: row.pepper_version,
-            hash: row.password_hash,
-        },
-        email_canonical: row.email_canonical,
-        password_version: row.password_version,
-        epoch: row.epoch,
-        is_active: row.is_active,
-    }))
-}
-
-/// What time it is, if the user is still as he was when the login read his credential. Until the transaction ends, nobody
-/// can change him; a change that is under way is waited for, and seen.
-pub(super) async fn lock_unchanged(
-    connection: &mut AsyncPgConnection,
-    credential: &Credential,
-) -> QueryResult<Option<SystemTime>> {
-    let time: Option<OffsetDateTime> = users::table
-        .filter(users::id.eq(credential.user.as_uuid()))
-        .filter(users::email_canonical.eq(&credential.email_canonical))
-        .filter(users::password_version.eq(credential.password_version))
-        .filter(users::epoch.eq(credential.epoch))
-        .filter(users::is_active)
-        .select(now.into_sql::<Timestamptz>())
-        .for_share()
-        .first(connection)
-        .await
-        .optional()?;
-    Ok(time.map(Into::into))
 }
 
 pub(super) async fn insert(connection: &mut AsyncPgConnection, session: &Session) -> QueryResult<usize> {
@@ -138,7 +70,7 @@ pub(super) async fn delete_expired(connection: &mut AsyncPgConnection, user: Use
     diesel::delete(expired).execute(connection).await
 }
 
-/// Ends a session of a user; when its last token expires. `None` when he has no session with this id.
+/// Ends a session of a user; when its last access token expires. `None` when he has no session with this id.
 pub(super) async fn delete(
     connection: &mut AsyncPgConnection,
     user: UserId,
@@ -146,9 +78,18 @@ pub(super) async fn delete(
 ) -> QueryResult<Option<SystemTime>> {
     let own =
         sessions::table.filter(sessions::id.eq(id.as_uuid())).filter(sessions::user_id.eq(user.as_uuid()));
-    let expires_at: Option<OffsetDateTime> =
-        diesel::delete(own).returning(sessions::expires_at).get_result(connection).await.optional()?;
-    Ok(expires_at.map(Into::into))
+    let ends: Option<Ends> = diesel::delete(own).returning(ENDS).get_result(connection).await.optional()?;
+    Ok(ends.map(last_token_expires))
+}
+
+/// When the last access token of a session expires, and when the session does.
+type Ends = (Option<OffsetDateTime>, OffsetDateTime);
+const ENDS: (sessions::access_expires_at, sessions::expires_at) =
+    (sessions::access_expires_at, sessions::expires_at);
+
+/// A session that is never refreshed ends with its only token.
+fn last_token_expires((access, session): Ends) -> SystemTime {
+    access.unwrap_or(session).into()
 }
 
 /// The session of the caller's token, and the one of his with this id, of those that go on; none if the token does not
@@ -244,7 +185,7 @@ pub(super) async fn note_seen(
         .await
 }
 
-/// Ends the sessions of a user, but for `kept`; which these were, and when the last token of each expires.
+/// Ends the sessions of a user, but for `kept`; which these were, and when the last access token of each expires.
 pub(super) async fn delete_all_but(
     connection: &mut AsyncPgConnection,
     user: UserId,
@@ -253,11 +194,9 @@ pub(super) async fn delete_all_but(
     let others = sessions::table
         .filter(sessions::user_id.eq(user.as_uuid()))
         .filter(sessions::id.ne(kept.map_or(Uuid::nil(), SessionId::as_uuid)));
-    let ended: Vec<(Uuid, OffsetDateTime)> = diesel::delete(others)
-        .returning((sessions::id, sessions::expires_at))
-        .get_results(connection)
-        .await?;
-    Ok(ended.into_iter().map(|(id, expires_at)| (id.into(), expires_at.into())).collect())
+    let ended: Vec<(Uuid, Ends)> =
+        diesel::delete(others).returning((sessions::id, ENDS)).get_results(connection).await?;
+    Ok(ended.into_iter().map(|(id, ends)| (id.into(), last_token_expires(ends))).collect())
 }
 
 diesel::define_sql_function! {
@@ -268,26 +207,4 @@ diesel::define_sql_function! {
 /// A revocation counter that is higher than any before it.
 pub(super) async fn next_epoch(connection: &mut AsyncPgConnection) -> QueryResult<i64> {
     diesel::select(nextval("epochs")).get_result(connection).await
-}
-
-/// Replaces the hash of an unchanged password, if it still is the one that was verified. A change meanwhile wins.
-pub(super) async fn replace_hash(
-    connection: &mut AsyncPgConnection,
-    user: UserId,
-    old: &StoredPassword,
-    new: &StoredPassword,
-) -> QueryResult<usize> {
-    let unchanged = users::table
-        .filter(users::id.eq(user.as_uuid()))
-        .filter(users::password_scheme.eq(&old.scheme))
-        .filter(users::pepper_version.eq(old.pepper_version))
-        .filter(users::password_hash.eq(&old.hash));
-    diesel::update(unchanged)
-        .set((
-            users::password_scheme.eq(&new.scheme),
-            users::pepper_version.eq(new.pepper_version),
-            users::password_hash.eq(&new.hash),
-        ))
-        .execute(connection)
-        .await
 }

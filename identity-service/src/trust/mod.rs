@@ -1,4 +1,4 @@
-//! Trust: the keys that access tokens are signed with, which tokens have ended, and who is believed.
+//! Trust: the keys that access tokens are signed with, those that all replicas share, which tokens have ended, and who is believed.
 
 mod feed;
 mod follower;
@@ -6,6 +6,7 @@ pub mod grpc;
 pub mod keys;
 pub mod model;
 mod seal;
+pub mod secrets;
 mod store;
 mod time;
 mod upkeep;

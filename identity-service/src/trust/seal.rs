@@ -1,12 +1,12 @@
-//! The sealing of private keys: AES-256-GCM with a fresh nonce in front and the key's id as additional data, so
-//! that a sealed key opens under its own id only.
+//! The sealing of private keys: AES-256-GCM with a fresh nonce in front and the key's id or name as additional data, so
+//! that a sealed key opens under its own only.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-/// The key that seals signing keys. It comes from configuration and is never stored. While it is exchanged there is
+/// The key that seals all other keys. It comes from configuration and is never stored. While it is exchanged there is
 /// another one, which opens what it has sealed.
 pub struct KeyEncryptionKey {
     own: LessSafeKey,

@@ -238,7 +238,11 @@ async fn apply(
             Some(sessions::end_everything(connection, id).await?)
         }
     };
-    store::update(connection, before, changes, password, epoch).await
+    let user = store::update(connection, before, changes, password, epoch).await?;
+    if let (Some(own_session), true) = (own_session, password.is_some()) {
+        sessions::follow_password(connection, id, own_session).await?;
+    }
+    Ok(user)
 }
 
 /// Deletes a user whom the transaction has locked. His tokens have ended, also for those who do not know that he is gone.

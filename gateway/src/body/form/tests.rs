@@ -36,6 +36,8 @@ fn good(username: &str, password: &str) -> Result<(String, String), (u16, Value)
 async fn a_urlencoded_form_is_decoded_once_and_the_last_of_a_repeated_field_counts() {
     assert_eq!(form("username=a%40b.com&password=p+%2B%2525").await, good("a@b.com", "p +%25"));
     assert_eq!(form("username=x&username=y&password=p&grant_type=&scope=a").await, good("y", "p"));
+    let repeated = "grant_type=x&username=x&password=x&username=y&password=p&grant_type=password&scope=";
+    assert_eq!(form(repeated).await, good("y", "p"));
     assert_eq!(form("username=y&password=a%00b&grant_type=password").await, good("y", "a\0b"));
     assert_eq!(form("username=y&password=%zz%4").await, good("y", "%zz%4"));
 }
@@ -101,12 +103,80 @@ async fn a_file_is_no_text_whichever_field_it_is() {
     }
 }
 
+async fn scope(text: &str) -> bool {
+    let body = Body {
+        essence: "application/x-www-form-urlencoded".to_owned(),
+        content_type: Vec::new(),
+        bytes: format!("username=a&password=b&{text}").into(),
+    };
+    credentials(&body).await.ok().unwrap().offline_access
+}
+
+#[actix_web::test]
+async fn one_value_of_the_scope_asks_for_a_refresh_token_and_others_for_nothing() {
+    for text in ["scope=offline_access", "scope=a+offline_access+b", "scope=x&scope=%20offline_access"] {
+        assert!(scope(text).await, "{text}");
+    }
+    for text in [
+        "",
+        "scope=",
+        "scope=OFFLINE_ACCESS",
+        "scope=offline_access2",
+        "scope=xoffline_access",
+        "scope=offline_access,openid",
+        "scope=a%09offline_access",
+        "scope=offline_access&scope=x",
+        "Scope=offline_access",
+    ] {
+        assert!(!scope(text).await, "{text}");
+    }
+}
+
+/// The refresh token of a form, or what is answered to it.
+async fn refresh(text: &[u8]) -> Result<String, (u16, Value)> {
+    let body = Body {
+        essence: "application/x-www-form-urlencoded".to_owned(),
+        content_type: Vec::new(),
+        bytes: Bytes::copy_from_slice(text),
+    };
+    let read = refresh_token(&body).await.map(|token| token.expose_secret().to_owned());
+    read.map_err(|failure| (failure.answer().0.as_u16(), failure.answer().1["detail"].clone()))
+}
+
+#[actix_web::test]
+async fn a_refresh_token_needs_its_grant_type_and_the_last_of_a_repeated_one_counts() {
+    let good = b"grant_type=x&grant_type=refresh_token&refresh_token=a&refresh_token=b&scope=%20";
+    assert_eq!(refresh(good).await, Ok("b".to_owned()));
+    let kinds = async |text: &str| match refresh(text.as_bytes()).await {
+        Err((422, detail)) => {
+            let kind = |item: &Value| format!("{} {}", item["loc"][1], item["type"]).replace('"', "");
+            detail.as_array().unwrap().iter().map(kind).collect::<Vec<_>>().join(", ")
+        }
+        other => panic!("{other:?}"),
+    };
+    let (missing, wrong) = ("grant_type missing", "grant_type string_pattern_mismatch");
+    assert_eq!(kinds("").await, format!("{missing}, refresh_token missing"));
+    assert_eq!(kinds("grant_type=&refresh_token=").await, format!("{missing}, refresh_token missing"));
+    assert_eq!(kinds("grant_type=password&refresh_token=a").await, wrong);
+    assert_eq!(kinds("grant_type=refresh_token%0a&refresh_token=a").await, wrong);
+    assert_eq!(kinds("grant_type=%ff&refresh_token=%ff").await, wrong);
+    assert_eq!(kinds("grant_type=refresh_token&refresh_token=a&x=%00").await, "null value_error");
+}
+
+#[actix_web::test]
+async fn bytes_that_cannot_be_a_refresh_token_are_a_bad_one() {
+    let bad = Err((401, "REFRESH_BAD_TOKEN".into()));
+    for text in ["refresh_token=%ff", "refresh_token=a&scope=%ff", "refresh_token=a&%ff=b"] {
+        assert_eq!(refresh(format!("grant_type=refresh_token&{text}").as_bytes()).await, bad, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_is_read_back(username in "[^\\x00]{1,20}", password in ".{1,20}") {
         let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let text = format!("username={}&password={}", encode(&username), encode(&password));
-        let read = validate(urlencoded(text.as_bytes())).ok().unwrap();
+        let read = to_credentials(urlencoded(text.as_bytes())).ok().unwrap();
         prop_assert_eq!(read.username, username);
         prop_assert_eq!(read.password.expose_secret(), password);
     }
@@ -116,7 +186,7 @@ proptest! {
         let password = |bytes: &[u8]| {
             let encoded = percent_encoding::percent_encode(bytes, percent_encoding::NON_ALPHANUMERIC);
             let form = urlencoded(format!("username=u&password={encoded}").as_bytes());
-            validate(form).ok().map(|read| read.password.expose_secret().to_owned())
+            to_credentials(form).ok().map(|read| read.password.expose_secret().to_owned())
         };
         if let (Some(x), Some(y)) = (password(&a), password(&b)) {
             prop_assert_eq!(x == y, a == b);
@@ -125,6 +195,6 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_form_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-        let _ = validate(urlencoded(&bytes)).is_ok();
+        let _ = to_credentials(urlencoded(&bytes)).is_ok();
     }
 }

@@ -17,6 +17,7 @@ use super::{open, store, to_public};
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::trust::seal::{KeyEncryptionKey, Sealer};
+use crate::trust::secrets;
 
 /// Who changes keys: where they are, and what seals them.
 #[derive(Clone)]
@@ -138,7 +139,7 @@ impl Keeper {
         Ok(Outcome::Done)
     }
 
-    /// Seals all keys anew with the key-encryption key, whichever they were sealed with; how many.
+    /// Seals all keys and secrets anew with the key-encryption key, whichever they were sealed with; how many.
     ///
     /// # Errors
     /// Those of [`Keeper::keep`].
@@ -250,7 +251,7 @@ impl Change<'_> {
             let anew = self.kek.seal(&key.public.kid, &private).map_err(no_randomness)?;
             store::reseal(self.connection, &key.public.kid, &anew).await?;
         }
-        Ok(sealed.len())
+        Ok(sealed.len() + secrets::reseal(self.connection, self.kek).await?)
     }
 }
 

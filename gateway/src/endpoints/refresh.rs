@@ -1,0 +1,56 @@
+//! `POST /auth/jwt/refresh` and `POST /auth/cookie/refresh`: a session goes on, the tokens delivered as by the login.
+
+use actix_web::{HttpRequest, HttpResponse, web::Payload};
+
+use super::login::{give_cookies, give_tokens};
+use crate::auth::caller::note_refusal;
+use crate::auth::cookie;
+use crate::auth::origin::FromOurPages;
+use crate::body::{Body, form};
+use crate::failure::Failure;
+use crate::identity::{Identity, Tokens};
+use secrecy::SecretString;
+
+/// Answers with new tokens for the refresh token in the form (RFC 6749 section 6).
+///
+/// # Errors
+/// [`Failure`]
+pub async fn bearer(
+    identity: Identity,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
+    let body = Body::read(&request, payload).await?;
+    let token = form::refresh_token(&body).await.inspect_err(|_| note(&request))?;
+    Ok(give_tokens(&refresh(&identity, &request, &token).await?))
+}
+
+/// Sets new cookies for the refresh token in the cookie. A refusal takes no cookie away: it may come late, and the browser
+/// has that of another login by then.
+///
+/// Only for our pages: it changes what the browser keeps.
+///
+/// # Errors
+/// [`Failure`]
+pub async fn cookie(
+    _: FromOurPages,
+    identity: Identity,
+    request: HttpRequest,
+) -> Result<HttpResponse, Failure> {
+    let token = cookie::REFRESH.read(request.headers())?;
+    let token = token.ok_or(Failure::BadRefreshToken).inspect_err(|_| note(&request))?;
+    Ok(give_cookies(&refresh(&identity, &request, &token).await?))
+}
+
+async fn refresh(
+    identity: &Identity,
+    request: &HttpRequest,
+    token: &SecretString,
+) -> Result<Tokens, Failure> {
+    identity.refresh_session(token).await.inspect_err(|_| note(request))
+}
+
+/// identity-service knows more of it, and its log has it under the same id of the request.
+fn note(request: &HttpRequest) {
+    note_refusal(request, "there is no good refresh token");
+}

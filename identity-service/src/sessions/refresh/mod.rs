@@ -1,0 +1,87 @@
+//! Refresh: a session goes on, with a new access token and the next refresh token.
+
+pub mod model;
+pub(super) mod store;
+pub mod token;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tracing::warn;
+
+use super::Sessions;
+use super::model::{Grant, Lifetimes, Tokens};
+use crate::database::Transaction;
+use crate::error::{Error, Result};
+use crate::ids::SessionId;
+use crate::trust;
+use model::{RefreshRefusal, Use};
+use token::{RefreshKey, Secret};
+
+/// What a refresh gives, before it is signed: an access token, and the next refresh token, which is good until then.
+type Given = (Grant, Secret, std::time::SystemTime);
+
+impl Sessions {
+    /// Uses a refresh token. What is not of our making is refused without a look-up: so it costs nothing, and ends
+    /// nothing.
+    ///
+    /// The transaction locks the user's row, then the session's, and looks after that: whatever changes the user or ends
+    /// the session is either seen, or waits, and then ends what was given here.
+    ///
+    /// # Errors
+    /// [`Error::RefreshTokenRefused`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
+    pub async fn refresh(&self, token: &str) -> Result<Tokens> {
+        let read = self.refresh_key.read(token);
+        let (session, secret) = read.ok_or(Error::RefreshTokenRefused(RefreshRefusal::Foreign))?;
+        // Without the keys the chain would go on, and nobody would be told.
+        self.trust.keyring.fresh().await?;
+        let (key, lifetimes) = (Arc::clone(&self.refresh_key), self.lifetimes);
+        let given = self
+            .feed
+            .end(move |connection| {
+                async move { take(connection, &key, session, &secret, &lifetimes).await }.boxed()
+            })
+            .await?;
+        // Only now is it a failure: what a token that came again has ended, is to be committed.
+        let (grant, next, until) = given.map_err(Error::RefreshTokenRefused)?;
+        self.tokens(&grant, Some((next, until))).await
+    }
+}
+
+async fn take(
+    connection: &mut Transaction,
+    key: &RefreshKey,
+    session: SessionId,
+    presented: &Secret,
+    lifetimes: &Lifetimes,
+) -> Result<Result<Given, RefreshRefusal>> {
+    let Some(owner) = store::lock_owner(connection, session).await? else {
+        return Ok(Err(RefreshRefusal::SessionEnded));
+    };
+    let Some((chain, known)) = store::lock_chain(connection, owner.user, session).await? else {
+        return Ok(Err(RefreshRefusal::SessionEnded));
+    };
+    if !owner.is_active || owner.state != known {
+        return Ok(Err(RefreshRefusal::UserChanged));
+    }
+    let (now, session_ends) = (owner.now, chain.expires_at);
+    let (next, access_ends, session_ends) = match chain.take(key, session, presented, now, lifetimes) {
+        Use::Advance(next, chain) => {
+            store::advance(connection, session, &chain).await?;
+            (next, chain.access_expires_at.min(now + lifetimes.access), chain.expires_at)
+        }
+        Use::Repeat(next, access_ends) => (next, access_ends, session_ends),
+        Use::Expired => return Ok(Err(RefreshRefusal::Expired)),
+        Use::Reuse => {
+            let (session_id, user_id) = (session.as_uuid(), owner.user.as_uuid());
+            warn!(%session_id, %user_id, "a refresh token came again: its session is ended, somebody may have copied it");
+            if let Some(ends) = super::store::delete(connection, owner.user, session).await? {
+                trust::revoke_sessions(connection, &[(session, ends)]).await?;
+            }
+            return Ok(Err(RefreshRefusal::Reused));
+        }
+    };
+    let epoch = owner.state.epoch;
+    let grant = Grant { session, user: owner.user, epoch, issued_at: now, expires_at: access_ends };
+    Ok(Ok((grant, next, session_ends)))
+}
