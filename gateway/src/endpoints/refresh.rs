@@ -1,6 +1,7 @@
 //! `POST /auth/jwt/refresh` and `POST /auth/cookie/refresh`: a session goes on, the tokens delivered as by the login.
 
 use actix_web::{HttpRequest, HttpResponse, web::Payload};
+use secrecy::SecretString;
 
 use super::login::{give_cookies, give_tokens};
 use crate::auth::caller::note_refusal;
@@ -9,7 +10,6 @@ use crate::auth::origin::FromOurPages;
 use crate::body::{Body, form};
 use crate::failure::Failure;
 use crate::identity::{Identity, Tokens};
-use secrecy::SecretString;
 
 /// Answers with new tokens for the refresh token in the form (RFC 6749 section 6).
 ///

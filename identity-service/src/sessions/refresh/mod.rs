@@ -5,6 +5,7 @@ pub(super) mod store;
 pub mod token;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 use tracing::warn;
@@ -19,7 +20,7 @@ use model::{RefreshRefusal, Use};
 use token::{RefreshKey, Secret};
 
 /// What a refresh gives, before it is signed: an access token, and the next refresh token, which is good until then.
-type Given = (Grant, Secret, std::time::SystemTime);
+type Given = (Grant, Secret, SystemTime);
 
 impl Sessions {
     /// Uses a refresh token. What is not of our making is refused without a look-up: so it costs nothing, and ends
@@ -48,6 +49,7 @@ impl Sessions {
     }
 }
 
+/// What the use of a token gives, or why it gives nothing: also that one is a transaction to be committed.
 async fn take(
     connection: &mut Transaction,
     key: &RefreshKey,
