@@ -263,3 +263,32 @@ async fn of_replicas_that_start_first_of_all_with_different_peppers_one_wins() {
         assert_eq!(database.number("SELECT count(*) FROM peppers").await, 1);
     }
 }
+
+#[tokio::test]
+async fn a_database_of_before_there_were_versions_is_not_given_two_peppers_at_once() {
+    let database = Database::create().await;
+    let mut identity = Process::identity(&database.url, &[]);
+    identity.until_serving().await;
+    identity.command_with_input(&["user", "create", EMAIL], "guinevere\n").unwrap();
+    identity.kill();
+    // As an older version leaves it.
+    database.connect().await.batch_execute("DELETE FROM peppers").await.unwrap();
+    identity.set("PASSWORD_PEPPER", NEW);
+    identity.set("PASSWORD_PEPPER_OTHER", OLD);
+    identity.restart();
+    let said = refusal(&mut identity);
+    assert!(said.contains("start once with the one that they were hashed with alone"), "{said}");
+    assert_eq!(database.number("SELECT count(*) FROM peppers").await, 0);
+    // It was the wrong one alone: what README says mends it.
+    identity.set("PASSWORD_PEPPER_OTHER", "");
+    identity.restart();
+    identity.until_serving().await;
+    identity.kill();
+    database.connect().await.batch_execute("DELETE FROM peppers").await.unwrap();
+    identity.set("PASSWORD_PEPPER", OLD);
+    identity.restart();
+    identity.until_serving().await;
+    let gateway = Process::gateway(&identity, &[]);
+    gateway.until_ready().await;
+    assert_eq!(Http::new(gateway.port).log_in(EMAIL, PASSWORD).await.status, 200);
+}

@@ -235,7 +235,7 @@ async fn the_metadata_say_what_is_true_of_the_issuer_whatever_a_request_calls_us
         "issuer": issuer,
         "jwks_uri": format!("{issuer}{KEYS}"),
         "token_endpoint": format!("{issuer}/auth/jwt/login"),
-        "grant_types_supported": ["password", "refresh_token"],
+        "grant_types_supported": ["password"],
         "scopes_supported": ["offline_access"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["none"],

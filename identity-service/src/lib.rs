@@ -44,8 +44,7 @@ use database::Database;
 use error::{Error, Result};
 use sessions::Sessions;
 use sessions::last_seen::LastSeen;
-use sessions::refresh::token::RefreshKey;
-use trust::{Feed, Trust, secrets};
+use trust::{Feed, Trust};
 use users::Users;
 
 /// How long to wait before the database is tried again at start.
@@ -96,16 +95,13 @@ async fn start(config: Config) -> Result<App> {
     let kek = Arc::new(config.key_encryption_key);
     let load = || Trust::load(&database, Arc::clone(&kek), &config.issuer, config.key_rotation);
     let trust = Arc::new(until_available(load).await?);
-    let load = || secrets::load(&database, &kek, secrets::REFRESH_KEY);
-    let refresh_key = RefreshKey::new(&*until_available(load).await?);
     let CredentialsConfig { peppers, bcrypt_cost, hash_threads, rules } = config.credentials;
     let peppers = until_available(|| credentials::register_peppers(&database, &peppers)).await?;
     let hasher = Arc::new(Hasher::start(peppers, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run(Arc::clone(&trust)));
     let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
-    let sessions =
-        Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), refresh_key, config.lifetimes);
+    let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), config.lifetimes);
     let last_seen = LastSeen::start(database.clone());
     Ok(App { database, trust, feed, users, sessions, last_seen })
 }

@@ -6,6 +6,7 @@ use super::rotation::{current, scene};
 use super::watch::{LAW, Removed, Watch, judge};
 use super::{kid, list, log_in, parse, the};
 use crate::harness::{Flaw, Fleet, NaiveReplica, Plan, Process, Rpc, outcome, rounds, with_token};
+use crate::refresh::{REFUSED, offline, refresh};
 use portcullis_proto::v1::GetUserRequest;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -136,6 +137,7 @@ async fn a_replica_that_is_cut_off_brings_no_removed_key_back() {
 #[tokio::test]
 async fn when_all_keys_may_be_known_to_somebody_new_ones_take_their_place() {
     let (fleet, token) = scene().await;
+    let before_all = offline(&fleet.clients()[0], super::EMAIL, crate::harness::PASSWORD).await;
     let before = list(&fleet.identities[0]);
     fleet.identities[0].command(&["key", "rotate", "--now"]).unwrap();
     let after = parse(&fleet.identities[0].command(&["key", "retire", "--all", "--compromised"]).unwrap());
@@ -143,6 +145,13 @@ async fn when_all_keys_may_be_known_to_somebody_new_ones_take_their_place() {
     assert!(after.iter().all(|key| before.iter().all(|old| old.kid != key.kid)), "{after:#?}");
     for http in fleet.clients() {
         assert_eq!(http.bare("GET", "/users/me", &token).await.status, 401);
+    }
+    // Whoever had the refresh key could have made refresh tokens, too.
+    for http in fleet.clients() {
+        let is_refused = async || refresh(&http, &before_all.refresh).await.short() == REFUSED;
+        fleet.gateways[0].until("refusing it", LAW, is_refused).await;
+        let anew = offline(&http, super::EMAIL, crate::harness::PASSWORD).await;
+        assert_eq!(refresh(&fleet.clients()[0], &anew.refresh).await.status, 200);
     }
     let said = fleet.identities[0].command(&["key", "retire", "--all"]).unwrap_err();
     assert!(said.contains("--compromised"), "{said}");

@@ -153,3 +153,51 @@ async fn that_a_session_has_ended_is_remembered_as_long_as_its_last_access_token
     let of_third = database.rows(sql, &[&session(&third.refresh)]).await[0].get::<_, i64>(0);
     assert_eq!(of_third, 1);
 }
+
+#[tokio::test]
+async fn a_session_that_was_refreshed_long_after_its_login_ends_everywhere_too() {
+    let scene = Scene::set().await;
+    let (http, database) = (scene.stack.http(), &scene.stack.database);
+    // All of it was a day ago: the first access token is long over.
+    let sql = "UPDATE sessions SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day',
+                   access_expires_at = access_expires_at - interval '1 day' WHERE refresh_digest IS NOT NULL";
+    database.rows(sql, &[]).await;
+    for (tokens, call) in
+        [(&scene.own, ("POST", "/auth/jwt/logout")), (&scene.other, ("DELETE", "/users/me/sessions"))]
+    {
+        let tokens = refreshed(&http, &tokens.refresh).await;
+        let by = if call.0 == "DELETE" { offline(&http, EMAIL, PASSWORD).await } else { tokens.clone() };
+        scene.call(call.0, call.1, &by.access, None).await;
+        scene.assert_is_over(&tokens).await;
+        let sql =
+            "SELECT expires_at > now() + interval '1 hour' FROM revocations WHERE session_id::text = $1";
+        let is_kept: bool = database.rows(sql, &[&session(&tokens.refresh)]).await[0].get(0);
+        assert!(is_kept, "{call:?}: its access token is good for an hour");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_refreshes_all_the_time_keeps_nobody_from_ending_it() {
+    let scene = Scene::set().await;
+    let form = format!("grant_type=refresh_token&refresh_token={}", scene.own.refresh);
+    let asks = [crate::harness::request("POST", "/auth/jwt/refresh", "", &form)];
+    let client = crate::harness::Client::new(&[scene.stack.gateway.port]);
+    let lasting = std::time::Duration::from_secs(3);
+    let crowd = crate::harness::repeat(&client, &asks, 32, lasting);
+    let ended = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let began = std::time::Instant::now();
+        scene.call("POST", "/auth/jwt/logout", &scene.other.access, None).await;
+        let logout = began.elapsed();
+        let identity = &scene.stack.identity;
+        tokio::task::block_in_place(|| identity.command(&["user", "deactivate", EMAIL]).expect("is ended"));
+        (logout, began.elapsed())
+    };
+    let (samples, (logout, all)) = tokio::join!(crowd, ended);
+    assert!(samples.iter().filter(|sample| sample.is(200)).count() > 32, "nobody refreshed");
+    assert!(
+        logout < std::time::Duration::from_secs(1) && all < std::time::Duration::from_secs(2),
+        "{logout:?} {all:?}"
+    );
+    scene.assert_is_over(&scene.own).await;
+}

@@ -18,7 +18,7 @@ use crate::harness::{Answer, Database, Http, PASSWORD, Stack};
 
 const EMAIL: &str = "king.arthur@camelot.bt";
 /// The one answer to whatever is no good refresh token.
-const REFUSED: &str = r#"401 {"detail":"REFRESH_BAD_TOKEN"}"#;
+pub const REFUSED: &str = r#"401 {"detail":"REFRESH_BAD_TOKEN"}"#;
 const SCOPE: &str = "offline_access";
 
 /// The tokens of a session.
@@ -45,7 +45,7 @@ fn tokens(answer: &Answer) -> Tokens {
 }
 
 /// Uses a refresh token.
-async fn refresh(http: &Http, token: &str) -> Answer {
+pub async fn refresh(http: &Http, token: &str) -> Answer {
     let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
     http.send(http.request("POST", "/auth/jwt/refresh").form(&form)).await
 }

@@ -17,8 +17,8 @@ struct Metadata {
     issuer: String,
     jwks_uri: String,
     token_endpoint: String,
-    /// Passwords, and refresh tokens (RFC 6749 sections 4.3 and 6).
-    grant_types_supported: [&'static str; 2],
+    /// Passwords (RFC 6749 section 4.3). Refresh tokens have a place of their own, which these metadata have no name for.
+    grant_types_supported: [&'static str; 1],
     /// The scope that asks for a refresh token (OpenID Connect Core 1.0 section 11).
     scopes_supported: [&'static str; 1],
     /// There is no authorization endpoint; the member must be there all the same.
@@ -32,8 +32,9 @@ struct Metadata {
 /// # Errors
 /// If the issuer is not known yet.
 pub async fn read(verifier: web::Data<Verifier>) -> Result<HttpResponse, Failure> {
+    let is_fresh = verifier.is_fresh();
     let known = verifier.keys().ok_or(Failure::Unreachable)?;
-    Ok(published(&verifier, &metadata(known.issuer)))
+    Ok(published(is_fresh, &metadata(known.issuer)))
 }
 
 fn metadata(issuer: String) -> Metadata {
@@ -42,7 +43,7 @@ fn metadata(issuer: String) -> Metadata {
     Metadata {
         jwks_uri: format!("{base}/.well-known/jwks.json"),
         token_endpoint: format!("{base}/auth/jwt/login"),
-        grant_types_supported: ["password", "refresh_token"],
+        grant_types_supported: ["password"],
         scopes_supported: ["offline_access"],
         response_types_supported: [],
         token_endpoint_auth_methods_supported: ["none"],

@@ -30,6 +30,7 @@ struct Key {
 /// # Errors
 /// If none are known yet.
 pub async fn read(verifier: web::Data<Verifier>) -> Result<HttpResponse, Failure> {
+    let is_fresh = verifier.is_fresh();
     let known = verifier.keys().ok_or(Failure::Unreachable)?;
     let keys = known.keys.into_iter().map(|(kid, x)| Key {
         kty: "OKP",
@@ -39,5 +40,5 @@ pub async fn read(verifier: web::Data<Verifier>) -> Result<HttpResponse, Failure
         usage: "sig",
         alg: "EdDSA",
     });
-    Ok(published(&verifier, &KeySet { keys: keys.collect() }))
+    Ok(published(is_fresh, &KeySet { keys: keys.collect() }))
 }

@@ -18,8 +18,6 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use portcullis_proto::access_token::KEYS_MAX_AGE;
 use serde::Serialize;
 
-use crate::auth::verifier::Verifier;
-
 /// Forbids to keep an answer with a token or personal data (RFC 6749 section 5.1).
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -28,11 +26,11 @@ fn private(mut answer: HttpResponseBuilder, body: &impl Serialize) -> HttpRespon
     answer.insert_header((CACHE_CONTROL, NO_STORE)).json(body)
 }
 
-/// An answer with what everybody may know of the issuer, and keep for a while, if it is known to be so now. Who meets a token
+/// An answer with what everybody may know of the issuer, and keep for a while, if it was fresh before it was looked at. Who meets a token
 /// with a key that he does not know reads it again.
-fn published(verifier: &Verifier, body: &impl Serialize) -> HttpResponse {
+fn published(is_fresh: bool, body: &impl Serialize) -> HttpResponse {
     let for_a_while = format!("public, max-age={}", KEYS_MAX_AGE.as_secs());
-    let kept = if verifier.is_fresh() { for_a_while } else { "no-store".to_owned() };
+    let kept = if is_fresh { for_a_while } else { "no-store".to_owned() };
     HttpResponse::Ok().insert_header((CACHE_CONTROL, kept)).json(body)
 }
 

@@ -38,7 +38,7 @@ pub enum Command {
         /// Somebody else may have the key: every token that it signed is refused from now on, everywhere
         #[arg(long)]
         compromised: bool,
-        /// Somebody else may have all keys: the one that signs from then on is a new one
+        /// Somebody else may have all keys: those from then on are new ones, and no refresh token is good any more
         #[arg(long, requires = "compromised", conflicts_with = "kid")]
         all: bool,
     },
@@ -97,13 +97,16 @@ async fn retire(keeper: &Keeper, kid: &str, fate: Fate) -> Result<(), Failure> {
     }
 }
 
-/// Removes all keys that there are: first those that sign nothing, so that the one that signs last is a new one.
+/// Removes all keys that there are, and the refresh key: first those that sign nothing, so that the one that signs last is
+/// a new one.
 async fn remove_all(keeper: &Keeper) -> Result<(), Failure> {
     let mut there = keys::list(&keeper.database).await?;
     there.sort_by_key(|key| key.public.state == KeyState::Current);
     for key in there {
         retire(keeper, &key.public.kid, Fate::Removed).await?;
     }
+    keeper.renew_refresh_key().await?;
+    trust::announce(&keeper.database).await;
     Ok(())
 }
 

@@ -165,7 +165,9 @@ impl Work {
             return Verdict::Mismatch;
         };
         if stored.matches(pepper, password) {
-            return Verdict::Match { outdated: (cost, stored.pepper_version) != (self.cost, primary.0) };
+            // A later pepper is that of other replicas already: they and we would hash it back and forth.
+            let outdated = cost != self.cost || stored.pepper_version < primary.0;
+            return Verdict::Match { outdated };
         }
         // A hash of cost c takes 2^c steps; those of cost c, c+1 … up to the present one make up the difference,
         // so that a wrong password takes the same time whatever the age of the hash.
@@ -197,6 +199,7 @@ fn lower_priority() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::peppers::Registered;
     use crate::credentials::{Pepper, Peppers};
 
     /// New hashes are made with the pepper of version 1.
@@ -233,20 +236,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_with_another_pepper_is_outdated_and_one_with_an_unknown_pepper_is_nobodys() {
-        let hasher = hasher(1);
-        let verdict = async |key, pepper_version| {
+    async fn a_hash_with_an_earlier_pepper_is_outdated_and_one_with_an_unknown_pepper_is_nobodys() {
+        // As after an exchange: the second pepper is for new passwords.
+        let mut peppers = Peppers::of(Pepper::new(&[8; 32]));
+        assert!(peppers.add(Pepper::new(&[7; 32])));
+        let known =
+            Registered { version: 1, fingerprint: Pepper::new(&[7; 32]).fingerprint(), is_used: true };
+        let after = Hasher::start(peppers.recognise(&[known]).unwrap().peppers, 5, 1).unwrap();
+        let before = hasher(1);
+        let verdict = async |hasher: &Hasher, key, pepper_version| {
             let made_with = (pepper_version, &Pepper::new(&[key; 32]));
             let stored = StoredPassword::make(made_with, 5, &password("guinevere")).unwrap();
             hasher.place().unwrap().verify(password("guinevere"), Some(stored)).await.unwrap()
         };
-        assert_eq!(verdict(7, 1).await, Verdict::Match { outdated: false });
-        assert_eq!(verdict(8, 2).await, Verdict::Match { outdated: true });
-        for (key, version) in [(7, 2), (8, 1), (7, 3), (7, 0), (7, -1), (9, 3)] {
-            assert_eq!(verdict(key, version).await, Verdict::Mismatch, "{key} {version}");
+        for (hasher, key, version, outdated) in
+            [(&before, 7, 1, false), (&after, 7, 1, true), (&after, 8, 2, false), (&before, 8, 2, false)]
+        {
+            let found = verdict(hasher, key, version).await;
+            assert_eq!(found, Verdict::Match { outdated }, "{key} {version}");
         }
-        let new = hasher.place().unwrap().hash(password("guinevere")).await.unwrap();
-        assert_eq!(new.pepper_version, 1);
+        for (key, version) in [(7, 2), (8, 1), (7, 3), (7, 0), (7, -1), (9, 3)] {
+            assert_eq!(verdict(&before, key, version).await, Verdict::Mismatch, "{key} {version}");
+        }
+        for (hasher, version) in [(&before, 1), (&after, 2)] {
+            let new = hasher.place().unwrap().hash(password("guinevere")).await.unwrap();
+            assert_eq!(new.pepper_version, version);
+        }
     }
 
     #[tokio::test]

@@ -41,7 +41,14 @@ pub async fn register_peppers(database: &Database, peppers: &Peppers) -> Result<
 
 async fn register(connection: &mut Transaction, given: Peppers) -> Result<Recognised> {
     store::lock(connection).await?;
-    let recognised = given.recognise(&store::list(connection).await?).ok_or_else(|| {
+    let known = store::list(connection).await?;
+    if known.is_empty() && given.has_others() && store::has_users(connection).await? {
+        // All that is stored counts as hashed with the first pepper that is ever given.
+        let cause = "this database has passwords and knows no pepper yet: start once with the one that they were hashed \
+                     with alone, without PASSWORD_PEPPER_OTHER";
+        return Err(Error::Internal(cause.into()));
+    }
+    let recognised = given.recognise(&known).ok_or_else(|| {
         let instead = "give that one too, as PASSWORD_PEPPER_OTHER, or nobody can log in";
         let cause = format!("PASSWORD_PEPPER is not the one that passwords were hashed with: {instead}");
         Error::Internal(cause.into())

@@ -52,6 +52,11 @@ impl Peppers {
         Some(Recognised { peppers: VersionedPeppers { primary, others }, new, missing })
     }
 
+    /// Whether there are others than the one for new passwords.
+    pub(super) fn has_others(&self) -> bool {
+        !self.others.is_empty()
+    }
+
     fn has(&self, fingerprint: &[u8]) -> bool {
         iter::once(&self.primary).chain(&self.others).any(|pepper| pepper.fingerprint() == fingerprint)
     }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::peppers::Registered;
-use crate::schema::peppers;
+use crate::schema::{peppers, users};
 
 /// Nobody else can write to the table until the transaction ends. It is only read, and seldom, so that nobody minds.
 pub(super) async fn lock(connection: &mut AsyncPgConnection) -> QueryResult<()> {
@@ -19,6 +19,13 @@ pub(super) async fn list(connection: &mut AsyncPgConnection) -> QueryResult<Vec<
         .await?;
     let registered = |(version, fingerprint, is_used)| Registered { version, fingerprint, is_used };
     Ok(rows.into_iter().map(registered).collect())
+}
+
+/// Whether anybody has a password.
+pub(super) async fn has_users(connection: &mut AsyncPgConnection) -> QueryResult<bool> {
+    let somebody: Option<i32> =
+        users::table.select(users::pepper_version).first(connection).await.optional()?;
+    Ok(somebody.is_some())
 }
 
 pub(super) async fn insert(

@@ -33,32 +33,32 @@ pub struct Sessions {
     hasher: Arc<Hasher>,
     trust: Arc<Trust>,
     feed: Feed,
-    refresh_key: Arc<RefreshKey>,
     lifetimes: Lifetimes,
 }
 
 impl Sessions {
-    /// Sessions whose tokens are good for these times, and whose refresh tokens are made with this key.
+    /// Sessions whose tokens are good for these times.
     #[must_use]
     pub fn new(
         database: Database,
         hasher: Arc<Hasher>,
         trust: Arc<Trust>,
         feed: Feed,
-        refresh_key: RefreshKey,
         lifetimes: Lifetimes,
     ) -> Self {
-        Self { database, hasher, trust, feed, refresh_key: Arc::new(refresh_key), lifetimes }
+        Self { database, hasher, trust, feed, lifetimes }
     }
 
-    /// The tokens of a session; `refresh` is the secret of the refresh token, and when the session ends.
+    /// The tokens of a session; `refresh` is the secret of the refresh token, and when the session ends. Which key signs is
+    /// decided now, after the times in the token: so none expires later than its key is kept for.
     async fn tokens(&self, grant: &Grant, refresh: Option<(Secret, SystemTime)>) -> Result<Tokens> {
+        let keys = self.trust.keyring.fresh().await?;
         let left = |until: SystemTime| until.duration_since(grant.issued_at).unwrap_or_default();
         Ok(Tokens {
-            access_token: signer::sign(&self.trust, grant).await?,
+            access_token: signer::sign(self.trust.issuer(), &keys, grant)?,
             expires_in: left(grant.expires_at),
             refresh: refresh.map(|(secret, until)| RefreshToken {
-                token: self.refresh_key.token(grant.session, &secret),
+                token: RefreshKey::new(keys.refresh_key()).token(grant.session, &secret),
                 expires_in: left(until),
             }),
         })

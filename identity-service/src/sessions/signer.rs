@@ -8,20 +8,18 @@ use uuid::Uuid;
 
 use super::model::Grant;
 use crate::error::{Error, Result};
-use crate::trust::Trust;
+use crate::trust::keys::KeySet;
 
-/// Signs an access token. Which key signs is decided now, after the times in the token:
-/// so none expires later than its key is kept for.
+/// Signs an access token with the current key of these.
 ///
 /// # Errors
-/// [`Error::DatabaseUnavailable`] when nobody can say which key signs, [`Error::Internal`] when the signature cannot be made.
-pub(super) async fn sign(trust: &Trust, grant: &Grant) -> Result<String> {
-    let keys = trust.keyring.fresh().await?;
+/// [`Error::Internal`] when the signature cannot be made.
+pub(super) fn sign(issuer: &str, keys: &KeySet, grant: &Grant) -> Result<String> {
     let (key, kid) = keys.signing_key();
     let header =
         Header { typ: Some(TYPE.to_owned()), kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
     let claims = Claims {
-        iss: trust.issuer().to_owned(),
+        iss: issuer.to_owned(),
         aud: vec![AUDIENCE.to_owned()],
         sub: grant.user.as_uuid(),
         sid: grant.session.as_uuid(),

@@ -17,11 +17,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument as _, info, warn};
 
 use super::follower::Follower;
+use super::keys::Stored;
 use super::keys::model::PublicKey;
 use super::model::{Position, Read, Revocation};
 use super::store::{self, Found};
 use super::time::Time;
-use super::{Trust, keys, upkeep};
+use super::{Trust, upkeep};
 use crate::database::{Database, Listener, Transaction};
 use crate::error::{Error, Result};
 
@@ -265,7 +266,7 @@ impl Feed {
         };
         let Found { position, time, keys, revocations } = found
             .ok_or_else(|| Error::DatabaseUnavailable("the server begins one life after the other".into()))?;
-        let again = async || listener.run(keys::list_over).await;
+        let again = async || listener.run(Stored::read).await;
         let keys = trust.keyring.catch_up(asked, &keys, again).await?;
         if before.is_some_and(|before| before.feed != position.feed) {
             info!("the database was started anew, or has changed: verifiers are told everything again");

@@ -6,7 +6,7 @@ pub mod grpc;
 pub mod keys;
 pub mod model;
 mod seal;
-pub mod secrets;
+mod secrets;
 mod store;
 mod time;
 mod upkeep;

@@ -123,10 +123,11 @@ struct FoundRow {
 }
 
 /// Where a reader is: the life of the server, what of it this statement sees, and the keys, as
-/// [`KeySet::summary`](super::keys::KeySet::summary) puts them.
+/// [`Stored`](super::keys::Stored) puts them.
 const HERE: &str = "id || '@' || extract(epoch FROM pg_postmaster_start_time()) AS feed, \
      pg_current_snapshot()::text AS snapshot, now() AS time, \
-     (SELECT coalesce(string_agg(kid || ':' || state, ' ' ORDER BY kid COLLATE \"C\"), '') FROM signing_keys) AS keys";
+     (SELECT coalesce(string_agg(kid || ':' || state, ' ' ORDER BY kid COLLATE \"C\"), '') FROM signing_keys) || ' ' || \
+     (SELECT coalesce(max(encode(sha256(sealed), 'base64')), '') FROM secrets WHERE name = 'refresh_tokens') AS keys";
 /// Nothing, on a server that takes no writes any more: what it shows may be of long ago.
 const OF_PRIMARY: &str = "revocation_feeds WHERE NOT current_setting('transaction_read_only')::boolean";
 /// A revocation, of which somebody may have to know for so many seconds.

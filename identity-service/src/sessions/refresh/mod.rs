@@ -4,7 +4,6 @@ pub mod model;
 pub(super) mod store;
 pub mod token;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
@@ -32,11 +31,10 @@ impl Sessions {
     /// # Errors
     /// [`Error::RefreshTokenRefused`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
     pub async fn refresh(&self, token: &str) -> Result<Tokens> {
-        let read = self.refresh_key.read(token);
+        let key = RefreshKey::new(self.trust.keyring.fresh().await?.refresh_key());
+        let read = key.read(token);
         let (session, secret) = read.ok_or(Error::RefreshTokenRefused(RefreshRefusal::Foreign))?;
-        // Without the keys the chain would go on, and nobody would be told.
-        self.trust.keyring.fresh().await?;
-        let (key, lifetimes) = (Arc::clone(&self.refresh_key), self.lifetimes);
+        let lifetimes = self.lifetimes;
         let given = self
             .feed
             .end(move |connection| {
@@ -69,7 +67,9 @@ async fn take(
     let (now, session_ends) = (owner.now, chain.expires_at);
     let (next, access_ends, session_ends) = match chain.take(key, session, presented, now, lifetimes) {
         Use::Advance(next, chain) => {
-            store::advance(connection, session, &chain).await?;
+            if store::advance(connection, session, &chain).await? != 1 {
+                return Err(Error::Internal("a session that is locked has vanished".into()));
+            }
             (next, chain.access_expires_at.min(now + lifetimes.access), chain.expires_at)
         }
         Use::Repeat(next, access_ends) => (next, access_ends, session_ends),

@@ -41,7 +41,8 @@ struct Row {
     epoch: Option<i64>,
 }
 
-/// The user of a session, whom nobody can change until the transaction ends; `None` if there is no such session.
+/// The user of a session, whom nobody can change until the transaction ends; `None` if there is no such session. Not by a
+/// lock that many can share: then who waits to change him would be overtaken by every refresh that comes, perhaps for ever.
 pub(super) async fn lock_owner(
     connection: &mut AsyncPgConnection,
     session: SessionId,
@@ -56,7 +57,7 @@ pub(super) async fn lock_owner(
             users::is_active,
             now.into_sql::<Timestamptz>(),
         ))
-        .for_share()
+        .for_no_key_update()
         .first(connection)
         .await
         .optional()?;

@@ -61,7 +61,7 @@ pub enum Outcome {
 }
 
 impl Keeper {
-    /// Does what is due: makes the first keys, publishes the next one, lets it sign when the current one is as old as
+    /// Does what is due: makes the first keys and the refresh key, publishes the next one, lets it sign when the current one is as old as
     /// `rotation`, and removes those whose tokens have expired; the last two only if the time `is_sure`. Whether anything was
     /// due.
     ///
@@ -69,8 +69,12 @@ impl Keeper {
     /// [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`], and [`Error::Internal`] when a key does not open, or is not
     /// whole; then nothing is changed.
     pub async fn keep(&self, rotation: Option<Duration>, is_sure: bool) -> Result<bool> {
-        let (now, there) = self.database.read(store::list_now).await?;
-        if due(is_sure.then_some(now), &to_public(there), rotation).is_none() {
+        let look = async |connection: &mut Transaction| {
+            let refresh_key = secrets::find(connection, secrets::REFRESH_KEY).await?;
+            Ok((store::list_now(connection).await?, refresh_key.is_some()))
+        };
+        let ((now, there), has_refresh_key) = self.database.read(look).await?;
+        if has_refresh_key && due(is_sure.then_some(now), &to_public(there), rotation).is_none() {
             return Ok(false);
         }
         self.change(None, move |change| {
@@ -147,6 +151,14 @@ impl Keeper {
         self.change(None, |change| async move { change.reseal().await }.boxed()).await
     }
 
+    /// Makes a new refresh key: no refresh token that was given out is good any more.
+    ///
+    /// # Errors
+    /// Those of [`Keeper::keep`].
+    pub async fn renew_refresh_key(&self) -> Result<()> {
+        self.change(None, |change| async move { change.renew_refresh_key().await }.boxed()).await
+    }
+
     /// The next key, once it may sign; or for how long it may not yet. It is waited for where that takes a moment only.
     async fn wait_for_next(&self, haste: Haste) -> Result<Result<String, Duration>> {
         self.keep(None, false).await?;
@@ -203,6 +215,7 @@ struct Change<'a> {
 
 impl Change<'_> {
     async fn go_on(&mut self, now: Option<SystemTime>, rotation: Option<Duration>) -> Result<()> {
+        secrets::make(self.connection, self.kek, self.sealer, secrets::REFRESH_KEY).await?;
         while let Some(step) = due(now, &self.keys, rotation) {
             match step {
                 Step::Begin => self.make(KeyState::Current).await?,
@@ -242,6 +255,10 @@ impl Change<'_> {
         store::delete(self.connection, kid).await?;
         self.keys.retain(|key| key.kid != kid);
         Ok(())
+    }
+
+    async fn renew_refresh_key(&mut self) -> Result<()> {
+        secrets::renew(self.connection, self.kek, self.sealer, secrets::REFRESH_KEY).await
     }
 
     async fn reseal(&mut self) -> Result<usize> {

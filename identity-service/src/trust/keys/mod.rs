@@ -10,13 +10,16 @@ mod store;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jsonwebtoken::EncodingKey;
 use tokio::sync::Mutex;
 use tracing::info;
 use zeroize::Zeroizing;
 
 use super::seal::{KeyEncryptionKey, Sealer};
+use super::secrets::{self, Secret};
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use model::{KeyState, PublicKey, SealedKey, thumbprint};
@@ -29,12 +32,43 @@ pub struct KeySet {
     keys: Arc<[PublicKey]>,
     signing_key: EncodingKey,
     signing_kid: String,
+    refresh_key: Secret,
+    summary: String,
+}
+
+/// The same as they are stored.
+pub(super) struct Stored {
+    keys: Vec<SealedKey>,
+    refresh_key: Option<Vec<u8>>,
+}
+
+impl Stored {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub(super) async fn read(connection: &mut Transaction) -> Result<Self> {
+        let keys = store::list(connection).await?;
+        let refresh_key = secrets::find(connection, secrets::REFRESH_KEY).await?;
+        Ok(Self { keys, refresh_key })
+    }
+
+    /// Which keys there are, in which states, and which refresh key: as a read of the feed puts it.
+    fn summary(&self) -> String {
+        let public = self.keys.iter().map(|key| &key.public);
+        let mut each: Vec<_> = public.map(|key| (&key.kid, key.state.as_str())).collect();
+        each.sort_unstable();
+        let keys: Vec<_> = each.iter().map(|(kid, state)| format!("{kid}:{state}")).collect();
+        let digest = |sealed: &Vec<u8>| STANDARD.encode(digest::digest(&digest::SHA256, sealed));
+        format!("{} {}", keys.join(" "), self.refresh_key.as_ref().map(digest).unwrap_or_default())
+    }
 }
 
 impl KeySet {
     /// The keys, if each of them is whole. Who can write to the database but does not know the key-encryption key cannot
     /// make us believe a public key of his own, or one that everybody can sign for.
-    fn open(kek: &KeyEncryptionKey, sealed: Vec<SealedKey>) -> Result<Self> {
+    fn open(kek: &KeyEncryptionKey, stored: Stored) -> Result<Self> {
+        let (summary, Stored { keys: sealed, refresh_key }) = (stored.summary(), stored);
         if sealed.is_empty() {
             return Err(Error::DatabaseUnavailable("the server shows no keys: it takes no writes".into()));
         }
@@ -47,7 +81,9 @@ impl KeySet {
         }
         let (signing_key, signing_kid) =
             signing.ok_or_else(|| Error::Internal("there is no current signing key".into()))?;
-        Ok(Self { keys: to_public(sealed).into(), signing_key, signing_kid })
+        let refresh_key = refresh_key.ok_or_else(|| Error::Internal("there is no refresh key".into()))?;
+        let refresh_key = secrets::open(kek, secrets::REFRESH_KEY, &refresh_key)?;
+        Ok(Self { keys: to_public(sealed).into(), signing_key, signing_kid, refresh_key, summary })
     }
 
     /// The public keys, the current one first.
@@ -68,11 +104,10 @@ impl KeySet {
         (&self.signing_key, &self.signing_kid)
     }
 
-    /// Which keys there are, in which states: as a read of the database puts it.
-    fn summary(&self) -> String {
-        let mut each: Vec<_> = self.keys.iter().map(|key| (&key.kid, key.state.as_str())).collect();
-        each.sort_unstable();
-        each.iter().map(|(kid, state)| format!("{kid}:{state}")).collect::<Vec<_>>().join(" ")
+    /// The key that refresh tokens are made with.
+    #[must_use]
+    pub fn refresh_key(&self) -> &Secret {
+        &self.refresh_key
     }
 }
 
@@ -87,7 +122,6 @@ pub struct Keyring {
 
 struct Known {
     set: Arc<KeySet>,
-    summary: String,
     /// When it was asked for.
     as_of: Instant,
 }
@@ -100,8 +134,8 @@ impl Keyring {
     /// sealed with, or a key is not whole.
     pub async fn load(database: Database, kek: Arc<KeyEncryptionKey>) -> Result<Self> {
         let as_of = Instant::now();
-        let set = KeySet::open(&kek, list(&database).await?)?;
-        let known = RwLock::new(Known { summary: set.summary(), set: Arc::new(set), as_of });
+        let set = Arc::new(KeySet::open(&kek, database.read(Stored::read).await?)?);
+        let known = RwLock::new(Known { set, as_of });
         Ok(Self { database, kek, known, reads: Mutex::new(()) })
     }
 
@@ -125,8 +159,8 @@ impl Keyring {
             return Ok(set);
         }
         let asked = Instant::now();
-        let sealed = list(&self.database).await?;
-        self.note(asked, sealed)
+        let stored = self.database.read(Stored::read).await?;
+        self.note(asked, stored)
     }
 
     fn if_fresh(&self) -> Option<Arc<KeySet>> {
@@ -140,11 +174,11 @@ impl Keyring {
         &self,
         asked: Instant,
         summary: &str,
-        read: impl AsyncFnOnce() -> Result<Vec<SealedKey>>,
+        read: impl AsyncFnOnce() -> Result<Stored>,
     ) -> Result<Arc<KeySet>> {
         {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            if known.summary == summary {
+            if known.set.summary == summary {
                 known.as_of = known.as_of.max(asked);
                 return Ok(Arc::clone(&known.set));
             }
@@ -154,15 +188,14 @@ impl Keyring {
     }
 
     /// Notes what was read. Of two reads the one that began later counts.
-    fn note(&self, asked: Instant, sealed: Vec<SealedKey>) -> Result<Arc<KeySet>> {
-        let set = KeySet::open(&self.kek, sealed)?;
+    fn note(&self, asked: Instant, stored: Stored) -> Result<Arc<KeySet>> {
+        let set = KeySet::open(&self.kek, stored)?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.as_of < asked {
             known.as_of = asked;
-            let summary = set.summary();
-            if known.summary != summary {
-                info!(before = known.summary, after = summary, "the signing keys have changed");
-                (known.summary, known.set) = (summary, Arc::new(set));
+            if known.set.summary != set.summary {
+                info!(before = known.set.summary, after = set.summary, "the keys have changed");
+                known.set = Arc::new(set);
             }
         }
         Ok(Arc::clone(&known.set))
@@ -175,11 +208,6 @@ impl Keyring {
 /// [`Error::DatabaseUnavailable`].
 pub async fn list(database: &Database) -> Result<Vec<SealedKey>> {
     database.read(async |connection| store::list(connection).await).await
-}
-
-/// The same, over a connection that one has.
-pub(super) async fn list_over(connection: &mut Transaction) -> Result<Vec<SealedKey>> {
-    store::list(connection).await
 }
 
 fn to_public(sealed: Vec<SealedKey>) -> Vec<PublicKey> {
