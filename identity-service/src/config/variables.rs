@@ -27,7 +27,7 @@ variables! {
     KEY_ENCRYPTION_KEY_OTHER Some(""), "another such key that may have sealed them, while one is exchanged for the other (a secret)";
     KEY_ROTATION_DAYS Some("90"), "after how many days the next signing key signs, 0 to 3650; 0: only when `key rotate` says so";
     LISTEN_ADDRESS Some("127.0.0.1:50051"), "the address and port of the gRPC API";
-    ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long an access token is good, and with it a login without refresh tokens, 60 to 86400 seconds";
+    ACCESS_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long an access token is good, and with it a session without refresh tokens, 60 to 86400 seconds";
     REFRESH_LIFETIME_SECONDS Some("2592000"), "for how long a session can be refreshed, from the login on, 60 to 31536000 seconds; no less than REFRESH_IDLE_SECONDS";
     REFRESH_IDLE_SECONDS Some("604800"), "for how long a refresh token is good that is not used, 60 to 31536000 seconds; no less than ACCESS_TOKEN_LIFETIME_SECONDS";
     REFRESH_GRACE_SECONDS Some("10"), "for how long a refresh token may be used again, since answers are lost, 1 to 60 seconds";
