@@ -20,7 +20,10 @@ async fn refresh_during(stack: &Stack, token: &str, first: &str, then: &str) -> 
         let (http, token) = (stack.http(), token.to_owned());
         async move { refresh(&http, &token).await }
     });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let is_waiting = async || stack.database.number(waits).await > 0;
+    stack.identity.until("made to wait", Duration::from_secs(1), is_waiting).await;
     assert!(!refreshing.is_finished(), "the refresh does not wait");
     run(then).await;
     run("COMMIT").await;

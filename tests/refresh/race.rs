@@ -19,6 +19,8 @@ const SESSIONS: usize = 3;
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Change {
     OwnPassword,
+    OwnEmail,
+    LogoutElsewhere,
     PasswordBySuperuser,
     Deactivation,
     Deletion,
@@ -26,8 +28,10 @@ enum Change {
     Logout,
 }
 
-const CHANGES: [Change; 6] = [
+const CHANGES: [Change; 8] = [
     Change::OwnPassword,
+    Change::OwnEmail,
+    Change::LogoutElsewhere,
     Change::PasswordBySuperuser,
     Change::Deactivation,
     Change::Deletion,
@@ -71,6 +75,11 @@ impl Scene {
         let patch = async |path: &str, token: &str, body: Value| http.json("PATCH", path, token, body).await;
         let answer = match change {
             Change::OwnPassword => patch("/users/me", &own.access, json!({"password": "lancelot"})).await,
+            Change::OwnEmail => {
+                let other = format!("{}@camelot.bt", uuid::Uuid::new_v4());
+                patch("/users/me", &own.access, json!({"email": other})).await
+            }
+            Change::LogoutElsewhere => http.bare("DELETE", "/users/me/sessions", &own.access).await,
             Change::PasswordBySuperuser => {
                 patch(&path, &self.superuser, json!({"password": "lancelot"})).await
             }
@@ -130,7 +139,7 @@ impl Scene {
         for (number, session) in told.iter().enumerate() {
             // That of the change goes on after one's own password, and a logout ends no other.
             let goes_on = match change {
-                Change::OwnPassword => number == 0,
+                Change::OwnPassword | Change::OwnEmail | Change::LogoutElsewhere => number == 0,
                 Change::Logout => number != 0,
                 _ => false,
             };
