@@ -55,10 +55,12 @@ impl Sessions {
     async fn tokens(&self, grant: &Grant, refresh: Option<(Secret, SystemTime)>) -> Result<Tokens> {
         let left = |until: SystemTime| until.duration_since(grant.issued_at).unwrap_or_default();
         Ok(Tokens {
+            session: grant.session,
             access_token: signer::sign(&self.trust, grant).await?,
             expires_in: left(grant.expires_at),
             refresh: refresh.map(|(secret, until)| RefreshToken {
                 token: self.refresh_key.token(grant.session, &secret),
+                end_token: self.refresh_key.end_token(grant.session),
                 expires_in: left(until),
             }),
         })
