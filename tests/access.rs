@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use gateway::routes::{Access, ROUTES, Route};
 use portcullis_proto::v1::{
     CreateSessionRequest, CreateUserRequest, DeleteSessionRequest, DeleteSessionsRequest, DeleteUserRequest,
-    GetKeysRequest, GetSessionRequest, GetUserRequest, ListSessionsRequest, ListUsersRequest,
-    RefreshSessionRequest, UpdateUserRequest, User, WatchRequest, WatchStart, watch_request::Request,
+    EndSessionRequest, GetKeysRequest, GetSessionRequest, GetUserRequest, ListSessionsRequest,
+    ListUsersRequest, RefreshSessionRequest, UpdateUserRequest, User, WatchRequest, WatchStart,
+    watch_request::Request,
 };
 use prost_types::FieldMask;
 use serde_json::json;
@@ -265,6 +266,16 @@ async fn call(rpc: &mut Rpc, scene: &Scene, method: &str, token: &str) -> String
             let message = RefreshSessionRequest { refresh_token: scene.refresh_token().await };
             outcome(&rpc.sessions.refresh_session(with_token(message, token)).await)
         }
+        "EndSession" => {
+            let login = CreateSessionRequest {
+                email: "other@camelot.bt".into(),
+                password: PASSWORD.into(),
+                offline_access: true,
+                ..Default::default()
+            };
+            let end_token = rpc.sessions.create_session(login).await.unwrap().into_inner().end_token;
+            outcome(&rpc.sessions.end_session(with_token(EndSessionRequest { end_token }, token)).await)
+        }
         "ListSessions" => {
             let message = ListSessionsRequest { user_id: scene.victim().await, ..Default::default() };
             outcome(&rpc.sessions.list_sessions(with_token(message, token)).await)
@@ -324,7 +335,7 @@ async fn every_grpc_method_answers_every_credential_without_a_gateway_in_front()
     for (_, method) in methods {
         for credential in CREDENTIALS {
             let token = scene.token(credential).await;
-            let public = ["CreateUser", "CreateSession", "RefreshSession", "GetKeys", "Watch"]
+            let public = ["CreateUser", "CreateSession", "RefreshSession", "EndSession", "GetKeys", "Watch"]
                 .contains(&method.as_str());
             let expected = match credential {
                 _ if public => "OK",

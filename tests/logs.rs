@@ -23,6 +23,14 @@ async fn no_secret_is_logged_even_when_everything_is() {
     let cookie = format!("fastapiusersrefresh={second}; fastapiusersoffline=1");
     let by_cookie = http.send(http.request("POST", "/auth/cookie/refresh").header("cookie", cookie)).await;
     assert_eq!(by_cookie.status, 204);
+    let form = [("username", "king.arthur@camelot.bt"), ("password", PASSWORD), ("scope", "offline_access")];
+    let marked = http.send(http.request("POST", "/auth/cookie/login").form(&form)).await;
+    let marks = marked.headers.get_all("set-cookie").iter().filter_map(|cookie| cookie.to_str().ok());
+    let mark = marks.filter_map(|cookie| cookie.split(';').next()).find(|pair| pair.contains("offline="));
+    for mark in [mark.unwrap(), &mark.unwrap().replace("offline=A", "offline=B")] {
+        let by_mark = http.send(http.request("POST", "/auth/cookie/logout").header("cookie", mark)).await;
+        assert_eq!(by_mark.status, 204);
+    }
     let sql = "UPDATE sessions SET refresh_uses = '{2000-01-01,2000-01-01}' WHERE refresh_digest IS NOT NULL";
     stack.database.rows(sql, &[]).await;
     assert_eq!(refresh(&first).await.status, 401);

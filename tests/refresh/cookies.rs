@@ -11,13 +11,19 @@ const OFFLINE: &str = "Path=/auth/cookie; SameSite=strict; Secure";
 const MARK: (&str, &str) = ("cookie", "fastapiusersoffline=1");
 const WEEK: i64 = 7 * 24 * 60 * 60;
 
-fn set_cookies(answer: &Answer) -> Vec<String> {
+pub(super) fn set_cookies(answer: &Answer) -> Vec<String> {
     let all = answer.headers.get_all("set-cookie").iter();
     all.map(|value| value.to_str().expect("is ASCII").to_owned()).collect()
 }
 
 /// The access token and the refresh token of an answer that sets all three cookies, exactly.
 fn given(answer: &Answer) -> (String, String) {
+    let [access, refresh, _] = all_given(answer);
+    (access, refresh)
+}
+
+/// The access token, the refresh token and the end token of an answer that sets all three cookies, exactly.
+pub(super) fn all_given(answer: &Answer) -> [String; 3] {
     assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
     assert_eq!(answer.header("cache-control"), "no-store");
     let set = set_cookies(answer);
@@ -27,13 +33,14 @@ fn given(answer: &Answer) -> (String, String) {
         pair.strip_prefix(&format!("{name}=")).unwrap_or_else(|| panic!("{set:?}")).to_owned()
     };
     let (access, refresh) = (value(0, "fastapiusersauth"), value(1, "fastapiusersrefresh"));
+    let end = value(2, "fastapiusersoffline");
     let expected = [
         format!("fastapiusersauth={access}; HttpOnly; Max-Age=3600; {AUTH}"),
         format!("fastapiusersrefresh={refresh}; HttpOnly; Max-Age={WEEK}; {REFRESH}"),
-        format!("fastapiusersoffline=1; HttpOnly; Max-Age={WEEK}; {OFFLINE}"),
+        format!("fastapiusersoffline={end}; HttpOnly; Max-Age={WEEK}; {OFFLINE}"),
     ];
     assert_eq!(set, expected);
-    (access, refresh)
+    [access, refresh, end]
 }
 
 /// What takes the refresh token away.
@@ -45,19 +52,19 @@ fn cleared() -> [String; 2] {
 }
 
 /// A cookie login with what a browser sends along.
-async fn log_in(http: &Http, scope: &str, headers: &[(&str, &str)]) -> Answer {
+pub(super) async fn log_in(http: &Http, scope: &str, headers: &[(&str, &str)]) -> Answer {
     let form = [("username", EMAIL), ("password", PASSWORD), ("scope", scope)];
     let request = http.request("POST", "/auth/cookie/login").form(&form);
     http.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
 }
 
-async fn refresh(http: &Http, cookie: &str, headers: &[(&str, &str)]) -> Answer {
+pub(super) async fn refresh(http: &Http, cookie: &str, headers: &[(&str, &str)]) -> Answer {
     let cookie = HeaderValue::from_bytes(cookie.as_bytes()).expect("can be sent");
     let request = http.request("POST", "/auth/cookie/refresh").header("cookie", cookie);
     http.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
 }
 
-async fn stack() -> (Stack, Http) {
+pub(super) async fn stack() -> (Stack, Http) {
     let stack = Stack::start().await;
     stack.register(EMAIL).await;
     let http = stack.http();

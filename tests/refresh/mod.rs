@@ -3,6 +3,7 @@
 mod bad;
 mod chain;
 mod cookies;
+mod end;
 mod endings;
 mod flow;
 mod meanwhile;

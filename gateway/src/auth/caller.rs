@@ -10,6 +10,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
 
 use super::cookie;
 use super::verifier::{Judgement, Verifier};
@@ -37,6 +38,19 @@ pub fn sent(request: &HttpRequest) -> Result<Vec<SecretString>, Failure> {
         note_refusal(request, "there is no access token");
     }
     Ok(sent.into_iter().flatten().collect())
+}
+
+/// The session of the access token in the cookie; `None` if there is none that is known to be good.
+///
+/// # Errors
+/// If the cookie is ambiguous.
+pub fn session_of_cookie(request: &HttpRequest) -> Result<Option<Uuid>, Failure> {
+    let Some(token) = cookie::ACCESS.read(request.headers())? else { return Ok(None) };
+    let verifier = request.app_data::<web::Data<Verifier>>().ok_or(Failure::Internal)?;
+    Ok(match verifier.judge(token.expose_secret()) {
+        Judgement::Good(claims) => Some(claims.sid),
+        Judgement::Refused(_) | Judgement::Unknown => None,
+    })
 }
 
 /// Notes why a credential names nobody. The log has the reason of the first at the end of a request that is refused.

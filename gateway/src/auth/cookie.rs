@@ -1,5 +1,5 @@
 //! Our cookies: the one that holds an access token, the one that holds a refresh token, and one that says that the browser
-//! has the latter, where it does not show it.
+//! has the latter, where it does not show it, and holds what ends its session.
 //!
 //! The `Cookie` header is read here, byte by byte, and not by a library: libraries trim names of Unicode spaces
 //! and decode `%` codes in them, which browsers do not. So a sibling domain can set a cookie that the browser
@@ -28,7 +28,8 @@ pub const ACCESS: Cookie = Cookie { name: "fastapiusersauth", path: "/", same_si
 pub const REFRESH: Cookie =
     Cookie { name: "fastapiusersrefresh", path: "/auth/cookie/refresh", same_site: "strict" };
 
-/// That which says to login and logout that the browser has a refresh token, which it does not show them.
+/// That which says to login and logout that the browser has a refresh token, which it does not show them: the mark. It
+/// holds what ends the session.
 pub const OFFLINE: Cookie = Cookie { name: "fastapiusersoffline", path: "/auth/cookie", same_site: "strict" };
 
 impl Cookie {

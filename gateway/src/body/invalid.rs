@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::failure::Violation;
 
 /// The fields that a client can send. What identity-service says of others is not his concern.
-pub const FIELDS: [&str; 5] = ["email", "password", "is_active", "is_superuser", "is_verified"];
+pub const FIELDS: [&str; 6] = ["email", "password", "is_active", "is_superuser", "is_verified", "end_token"];
 
 /// One thing that is wrong, as it stands in the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]

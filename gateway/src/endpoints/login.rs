@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{no_content, private};
 use crate::auth::caller::Credentials;
 use crate::auth::cookie as jar;
+use crate::auth::mark::Mark;
 use crate::auth::origin::FromOurPages;
 use crate::body::{Body, form};
 use crate::client::Client;
@@ -43,7 +44,7 @@ pub async fn bearer(
     Ok(give_tokens(&log_in(&identity, &request, payload).await?))
 }
 
-/// Logs in and sets the cookie; the session of a cookie that came along ends, whoever's it is. So no session that
+/// Logs in and sets the cookie; the sessions of the cookies that came along end, whoever's they are. So no session that
 /// somebody planted in the browser, or that a user leaves behind, outlives the login (session fixation); nor does the
 /// refresh token of another login stay in the browser.
 ///
@@ -77,22 +78,21 @@ pub(super) fn give_tokens(tokens: &Tokens) -> HttpResponse {
     private(HttpResponse::Ok(), &Answer { access_token, token_type: "bearer", offline })
 }
 
-/// The answer that gives tokens as cookies. With a refresh token goes the mark that there is one: the browser shows the
-/// token to nobody but the refresh.
+/// The answer that gives tokens as cookies. With a refresh token goes the mark that there is one, which can end the
+/// session: the browser shows the token to nobody but the refresh.
 pub(super) fn give_cookies(tokens: &Tokens) -> HttpResponse {
     let mut answer = no_content();
     answer.append_header((SET_COOKIE, jar::ACCESS.set(&tokens.access_token, tokens.expires_in)));
-    if let Some(RefreshToken { token, expires_in }) = &tokens.refresh {
+    if let Some(RefreshToken { token, end_token, expires_in }) = &tokens.refresh {
         answer.append_header((SET_COOKIE, jar::REFRESH.set(token, *expires_in)));
-        answer.append_header((SET_COOKIE, jar::OFFLINE.set(&"1".to_owned().into(), *expires_in)));
+        answer.append_header((SET_COOKIE, jar::OFFLINE.set(end_token, *expires_in)));
     }
     answer.finish()
 }
 
-/// Takes the refresh token away from a browser that has one. Whether the mark of it is there once does not matter: it is
-/// no credential.
+/// Takes the refresh token away from a browser that has one.
 pub(super) fn forget_offline(request: &HttpRequest, answer: &mut HttpResponse) {
-    if !matches!(jar::OFFLINE.read(request.headers()), Ok(None)) {
+    if Mark::is_there(request.headers()) {
         for cookie in [jar::REFRESH, jar::OFFLINE] {
             answer.headers_mut().append(SET_COOKIE, cookie.clear());
         }
@@ -105,17 +105,28 @@ async fn log_in(identity: &Identity, request: &HttpRequest, payload: Payload) ->
     identity.create_session(username, &password, Client::of(request)?, offline_access).await
 }
 
-/// Ends the session whose cookie the new one replaces. That the cookie names nobody, or names nobody any more, is no
-/// failure; and a failure does not undo the login, which has happened: the old session then goes on until it expires.
+/// Ends the session whose cookie the new one replaces, and that of the mark: it is another one, or the cookie has expired
+/// before it. That the cookie names nobody, or names nobody any more, is no failure; and a failure does not undo the login,
+/// which has happened: the old session then goes on until it expires.
 async fn end_replaced(identity: &Identity, request: &HttpRequest) {
     let ended = async {
         let replaced = Credentials::of_cookie(request)?;
         replaced.call(async |token| identity.end_session(token, Which::Current).await).await
     };
-    match ended.await {
-        Err(failure) if !failure.is_unauthenticated() => {
-            tracing::warn!(?failure, "the session that a cookie login replaces was not ended");
+    for ended in [ended.await, end_marked(identity, request).await] {
+        match ended {
+            Err(failure) if !failure.is_unauthenticated() => {
+                tracing::warn!(?failure, "the session that a cookie login replaces was not ended");
+            }
+            Ok(()) | Err(_) => {}
         }
-        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Ends the session that the mark names. What is no mark, or cannot be told to be one, ends nothing.
+pub(super) async fn end_marked(identity: &Identity, request: &HttpRequest) -> Result<(), Failure> {
+    match Mark::read(request.headers()) {
+        Ok(Some(mark)) => identity.end_by_token(&mark.end_token).await,
+        Ok(None) | Err(_) => Ok(()),
     }
 }

@@ -4,8 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, web::Payload};
 use secrecy::SecretString;
 
 use super::login::{give_cookies, give_tokens};
-use crate::auth::caller::note_refusal;
+use crate::auth::caller::{note_refusal, session_of_cookie};
 use crate::auth::cookie;
+use crate::auth::mark::Mark;
 use crate::auth::origin::FromOurPages;
 use crate::body::{Body, form};
 use crate::failure::Failure;
@@ -26,7 +27,8 @@ pub async fn bearer(
 }
 
 /// Sets new cookies for the refresh token in the cookie. A refusal takes no cookie away: it may come late, and the browser
-/// has that of another login by then.
+/// has that of another login by then. A sibling domain can plant the cookie: what is of another session than the cookies
+/// beside it is refused, so that nobody finds himself to be another user all at once.
 ///
 /// Only for our pages: it changes what the browser keeps.
 ///
@@ -39,7 +41,13 @@ pub async fn cookie(
 ) -> Result<HttpResponse, Failure> {
     let token = cookie::REFRESH.read(request.headers())?;
     let token = token.ok_or(Failure::BadRefreshToken).inspect_err(|_| note(&request))?;
-    Ok(give_cookies(&refresh(&identity, &request, &token).await?))
+    let others = [session_of_cookie(&request)?, Mark::read(request.headers())?.map(|mark| mark.session)];
+    let tokens = refresh(&identity, &request, &token).await?;
+    if others.into_iter().flatten().any(|other| other != tokens.session) {
+        note_refusal(&request, "the refresh token is of another session than the cookies beside it");
+        return Err(Failure::BadRefreshToken);
+    }
+    Ok(give_cookies(&tokens))
 }
 
 async fn refresh(

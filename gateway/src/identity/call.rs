@@ -216,7 +216,8 @@ fn to_failure(status: &Status, operation: Operation) -> Failure {
     tracing::warn!(?operation, code = ?status.code(), cause = status.message(), "identity-service could not be asked");
     match status.code() {
         _ if is_broken_connection(status) => Failure::Unreachable,
-        Code::Unavailable => Failure::Unreachable,
+        // An older one does not know the call yet: another replica does, or this one soon.
+        Code::Unavailable | Code::Unimplemented => Failure::Unreachable,
         Code::DeadlineExceeded | Code::Cancelled => Failure::TooLate,
         _ => Failure::Internal,
     }

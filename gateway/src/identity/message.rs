@@ -45,26 +45,33 @@ fn to_session(session: v1::Session) -> Option<Session> {
     })
 }
 
-/// `None` if it is not said for how long a token is good.
+/// `None` if it is not said for how long a token is good, or of which session it is.
 pub(super) fn to_tokens(answer: v1::CreateSessionResponse) -> Option<Tokens> {
+    let session = Uuid::try_parse(&answer.session?.id).ok()?;
     let expires_in = seconds(answer.expires_in)?;
-    let refresh = to_refresh(answer.refresh_token, answer.refresh_expires_in)?;
-    Some(Tokens { access_token: answer.access_token.into(), expires_in, refresh })
+    let refresh = to_refresh(answer.refresh_token, answer.end_token, answer.refresh_expires_in)?;
+    Some(Tokens { session, access_token: answer.access_token.into(), expires_in, refresh })
 }
 
-/// `None` if it is not said for how long a token is good.
+/// `None` if it is not said for how long a token is good, or of which session it is.
 pub(super) fn to_refreshed_tokens(answer: v1::RefreshSessionResponse) -> Option<Tokens> {
+    let session = Uuid::try_parse(&answer.session_id).ok()?;
     let expires_in = seconds(answer.expires_in)?;
-    let refresh = to_refresh(answer.refresh_token, answer.refresh_expires_in)?;
-    Some(Tokens { access_token: answer.access_token.into(), expires_in, refresh })
+    let refresh = to_refresh(answer.refresh_token, answer.end_token, answer.refresh_expires_in)?;
+    Some(Tokens { session, access_token: answer.access_token.into(), expires_in, refresh })
 }
 
-/// A refresh token, if there is one.
-fn to_refresh(token: String, expires_in: Option<prost_types::Duration>) -> Option<Option<RefreshToken>> {
+/// A refresh token, if there is one; with it there is an end token.
+fn to_refresh(
+    token: String,
+    end_token: String,
+    expires_in: Option<prost_types::Duration>,
+) -> Option<Option<RefreshToken>> {
     if token.is_empty() {
         return Some(None);
     }
-    Some(Some(RefreshToken { token: token.into(), expires_in: seconds(expires_in)? }))
+    let (token, end_token) = (token.into(), Some(end_token).filter(|end| !end.is_empty())?.into());
+    Some(Some(RefreshToken { token, end_token, expires_in: seconds(expires_in)? }))
 }
 
 /// Whole seconds, of which there is at least one.

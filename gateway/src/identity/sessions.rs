@@ -1,5 +1,6 @@
 //! The calls about sessions.
 
+use portcullis_proto::reason::Reason;
 use portcullis_proto::v1;
 use portcullis_proto::v1::sessions_service_client::SessionsServiceClient;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,6 +17,8 @@ const PAGE: i32 = 200;
 
 /// What a login or a refresh gives.
 pub struct Tokens {
+    /// The session that they belong to.
+    pub session: Uuid,
     /// The access token.
     pub access_token: SecretString,
     /// For how many seconds it is good.
@@ -28,6 +31,8 @@ pub struct Tokens {
 pub struct RefreshToken {
     /// The token.
     pub token: SecretString,
+    /// What ends its session, and can do nothing else.
+    pub end_token: SecretString,
     /// For how many seconds it is good, unless it is used before.
     pub expires_in: i64,
 }
@@ -56,7 +61,8 @@ pub enum Which<'a> {
 }
 
 impl Identity {
-    /// Logs a user in.
+    /// Logs a user in. An identity-service that knows no refresh tokens yet gives none to who asks for one: less than was
+    /// asked for may be given (RFC 6749 section 3.3).
     ///
     /// # Errors
     /// Why not.
@@ -78,7 +84,7 @@ impl Identity {
         let create =
             async |channel, request| SessionsServiceClient::new(channel).create_session(request).await;
         let tokens = to_tokens(call.run(message, create).await?);
-        tokens.filter(|tokens| tokens.refresh.is_some() == offline_access).ok_or_else(untold)
+        tokens.filter(|tokens| offline_access || tokens.refresh.is_none()).ok_or_else(untold)
     }
 
     /// Gives new tokens for a refresh token. Whoever uses one twice at once gets the same, so that it is made again when
@@ -93,6 +99,21 @@ impl Identity {
             async |channel, request| SessionsServiceClient::new(channel).refresh_session(request).await;
         let tokens = to_refreshed_tokens(call.run(message, refresh).await?);
         tokens.filter(|tokens| tokens.refresh.is_some()).ok_or_else(untold)
+    }
+
+    /// Ends the session that an end token names. What is none ends nothing, and is no failure; nor is it one that the
+    /// session is over already, so that it is tried again when the answer was lost.
+    ///
+    /// # Errors
+    /// Why nobody can say whether it has ended.
+    pub async fn end_by_token(&self, end_token: &SecretString) -> Result<(), Failure> {
+        let message = v1::EndSessionRequest { end_token: end_token.expose_secret().to_owned() };
+        let call = self.call(Operation::LogOut, TIMEOUT).repeatable();
+        let end = async |channel, request| SessionsServiceClient::new(channel).end_session(request).await;
+        match call.run(message, end).await {
+            Err(Failure::Refused { reason: Reason::InvalidRequest, .. }) => Ok(()),
+            ended => ended,
+        }
     }
 
     /// The user and the session that the token belongs to, if it names a user.
@@ -152,6 +173,8 @@ impl Identity {
 }
 
 fn untold() -> Failure {
-    tracing::error!("identity-service does not say for how long a token is good, or lacks one");
+    tracing::error!(
+        "identity-service does not say for how long a token is good, or of which session, or lacks one"
+    );
     Failure::Internal
 }

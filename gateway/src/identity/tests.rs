@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis_proto::reason::{DOMAIN, Reason};
+use portcullis_proto::v1;
+use portcullis_proto::v1::sessions_service_server::{SessionsService, SessionsServiceServer};
 use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServer};
 use portcullis_proto::v1::{
     CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse,
@@ -19,9 +21,11 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use url::Url;
+use uuid::Uuid;
 
 use super::replicas::Replicas;
 use super::{Identity, Who};
+use crate::client::Client;
 use crate::failure::{Failure, Operation};
 
 /// An identity-service that can do nothing but show a user.
@@ -65,6 +69,54 @@ impl UsersService for Users {
     }
 }
 
+/// One that is older than refresh tokens: it knows fewer calls, and fewer fields.
+struct Old;
+
+#[tonic::async_trait]
+impl SessionsService for Old {
+    async fn create_session(
+        &self,
+        _: Request<v1::CreateSessionRequest>,
+    ) -> Result<Response<v1::CreateSessionResponse>, Status> {
+        Ok(Response::new(v1::CreateSessionResponse {
+            session: Some(v1::Session { id: Uuid::now_v7().to_string(), ..Default::default() }),
+            access_token: "token".to_owned(),
+            expires_in: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
+            ..Default::default()
+        }))
+    }
+
+    async fn refresh_session(
+        &self,
+        _: Request<v1::RefreshSessionRequest>,
+    ) -> Result<Response<v1::RefreshSessionResponse>, Status> {
+        Err(Status::unimplemented("There is no such method, or no such compression."))
+    }
+
+    async fn end_session(&self, _: Request<v1::EndSessionRequest>) -> Result<Response<()>, Status> {
+        Err(Status::unimplemented("There is no such method, or no such compression."))
+    }
+
+    async fn get_session(&self, _: Request<v1::GetSessionRequest>) -> Result<Response<v1::Session>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn delete_session(&self, _: Request<v1::DeleteSessionRequest>) -> Result<Response<()>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn delete_sessions(&self, _: Request<v1::DeleteSessionsRequest>) -> Result<Response<()>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn list_sessions(
+        &self,
+        _: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+}
+
 /// What the client says when it reads a user.
 async fn read(client: &Identity) -> Result<(), Failure> {
     client.get_user(&SecretString::from("token"), Who::Caller, Operation::Read).await.map(drop)
@@ -86,7 +138,10 @@ fn serve(address: SocketAddr, users: Users) -> Runtime {
         };
         // Of the whole server the health service says by itself that it serves.
         let (_, health) = tonic_health::server::health_reporter();
-        let server = Server::builder().add_service(health).add_service(UsersServiceServer::new(users));
+        let server = Server::builder()
+            .add_service(health)
+            .add_service(UsersServiceServer::new(users))
+            .add_service(SessionsServiceServer::new(Old));
         server.serve_with_incoming(incoming).await
     });
     runtime
@@ -129,6 +184,23 @@ async fn calls_fail_fast_while_nobody_listens_and_work_again_by_themselves() {
         server.shutdown_background();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn what_an_older_identity_service_does_not_know_is_away_and_what_it_does_not_give_is_not_given() {
+    let address = free_address();
+    let server = serve(address, Users::default());
+    let client = client(address);
+    eventually_works(&client).await;
+    let token = SecretString::from("token");
+    assert_eq!(client.refresh_session(&token).await.err(), Some(Failure::Unreachable));
+    assert_eq!(client.end_by_token(&token).await, Err(Failure::Unreachable));
+    for offline_access in [false, true] {
+        let from = Client::default();
+        let tokens = client.create_session("a@b.com".to_owned(), &token, from, offline_access).await;
+        assert!(tokens.is_ok_and(|tokens| tokens.refresh.is_none()), "{offline_access}");
+    }
+    server.shutdown_background();
 }
 
 #[tokio::test]

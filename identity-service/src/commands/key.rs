@@ -79,7 +79,10 @@ async fn rotate(keeper: &Keeper, haste: Haste) -> Result<(), Failure> {
     trust::announce(&keeper.database).await;
     match outcome? {
         Outcome::TooEarly(wait) => Err(too_early(wait)),
-        Outcome::Done | Outcome::NothingToDo | Outcome::Unknown => Ok(println!("done")),
+        Outcome::Done | Outcome::NothingToDo | Outcome::Unknown => {
+            println!("done");
+            Ok(())
+        }
     }
 }
 
@@ -87,14 +90,15 @@ async fn retire(keeper: &Keeper, kid: &str, fate: Fate) -> Result<(), Failure> {
     let outcome = keeper.retire(kid.to_owned(), fate).await;
     trust::announce(&keeper.database).await;
     match outcome? {
-        Outcome::TooEarly(wait) => Err(too_early(wait)),
+        Outcome::TooEarly(wait) => return Err(too_early(wait)),
         Outcome::Unknown => {
             let known = "`identity-service key list` shows those that there are";
-            Err(Failure::Refused(format!("there is no signing key {kid}: {known}")))
+            return Err(Failure::Refused(format!("there is no signing key {kid}: {known}")));
         }
-        Outcome::Done => Ok(println!("done")),
-        Outcome::NothingToDo => Ok(println!("there is nothing to do")),
+        Outcome::Done => println!("done"),
+        Outcome::NothingToDo => println!("there is nothing to do"),
     }
+    Ok(())
 }
 
 /// Removes all keys that there are, and the refresh key: first those that sign nothing, so that the one that signs last is

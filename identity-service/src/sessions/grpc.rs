@@ -58,6 +58,13 @@ impl SessionsService for Service {
         Ok(Response::new(to_refreshed(tokens)))
     }
 
+    async fn end_session(&self, request: Request<v1::EndSessionRequest>) -> Result<Response<()>, Status> {
+        let token = request.into_inner().end_token;
+        require(&[("end_token", &token)])?;
+        self.sessions.end_by_token(&token).await?;
+        Ok(Response::new(()))
+    }
+
     async fn get_session(
         &self,
         request: Request<v1::GetSessionRequest>,
@@ -120,29 +127,33 @@ fn parse_target(id: &str) -> Target {
 }
 
 fn to_response(NewSession { session, tokens }: NewSession) -> v1::CreateSessionResponse {
-    let (refresh_token, refresh_expires_in) = to_refresh(tokens.refresh);
+    let (refresh_token, end_token, refresh_expires_in) = to_refresh(tokens.refresh);
     v1::CreateSessionResponse {
         session: Some(to_session(&session, None)),
         access_token: tokens.access_token,
         expires_in: tokens.expires_in.try_into().ok(),
         refresh_token,
+        end_token,
         refresh_expires_in: refresh_expires_in.and_then(|left| left.try_into().ok()),
     }
 }
 
 fn to_refreshed(tokens: Tokens) -> v1::RefreshSessionResponse {
-    let (refresh_token, refresh_expires_in) = to_refresh(tokens.refresh);
+    let (refresh_token, end_token, refresh_expires_in) = to_refresh(tokens.refresh);
     v1::RefreshSessionResponse {
+        session_id: tokens.session.as_uuid().to_string(),
         access_token: tokens.access_token,
         expires_in: tokens.expires_in.try_into().ok(),
         refresh_token,
+        end_token,
         refresh_expires_in: refresh_expires_in.and_then(|left| left.try_into().ok()),
     }
 }
 
-/// A refresh token and for how long it is good, as the answers have them.
-fn to_refresh(refresh: Option<RefreshToken>) -> (String, Option<Duration>) {
-    refresh.map_or_else(Default::default, |refresh| (refresh.token, Some(refresh.expires_in)))
+/// A refresh token, its end token and for how long it is good, as the answers have them.
+fn to_refresh(refresh: Option<RefreshToken>) -> (String, String, Option<Duration>) {
+    refresh
+        .map_or_else(Default::default, |refresh| (refresh.token, refresh.end_token, Some(refresh.expires_in)))
 }
 
 fn to_session(session: &Session, caller: Option<&Caller>) -> v1::Session {

@@ -53,12 +53,15 @@ impl Sessions {
     /// decided now, after the times in the token: so none expires later than its key is kept for.
     async fn tokens(&self, grant: &Grant, refresh: Option<(Secret, SystemTime)>) -> Result<Tokens> {
         let keys = self.trust.keyring.fresh().await?;
+        let key = RefreshKey::new(keys.refresh_key());
         let left = |until: SystemTime| until.duration_since(grant.issued_at).unwrap_or_default();
         Ok(Tokens {
+            session: grant.session,
             access_token: signer::sign(self.trust.issuer(), &keys, grant)?,
             expires_in: left(grant.expires_at),
             refresh: refresh.map(|(secret, until)| RefreshToken {
-                token: RefreshKey::new(keys.refresh_key()).token(grant.session, &secret),
+                token: key.token(grant.session, &secret),
+                end_token: key.end_token(grant.session),
                 expires_in: left(until),
             }),
         })

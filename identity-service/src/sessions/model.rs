@@ -40,6 +40,8 @@ pub struct NewSession {
 
 /// What a user is given to prove later who he is. No `Debug`: a token must not reach a log.
 pub struct Tokens {
+    /// The session that they belong to.
+    pub session: SessionId,
     /// The access token.
     pub access_token: String,
     /// For how long it is good.
@@ -52,6 +54,8 @@ pub struct Tokens {
 pub struct RefreshToken {
     /// The token.
     pub token: String,
+    /// What ends its session, and can do nothing else.
+    pub end_token: String,
     /// For how long it is good, unless it is used before.
     pub expires_in: Duration,
 }

@@ -33,7 +33,7 @@ fn a_failure_of_the_transport_is_told_by_its_code() {
         (Status::unavailable("tcp connect error"), Failure::Unreachable),
         (Status::deadline_exceeded("x"), Failure::TooLate),
         (Status::cancelled("Timeout expired"), Failure::TooLate),
-        (Status::unimplemented("x"), Failure::Internal),
+        (Status::unimplemented("x"), Failure::Unreachable),
         (Status::unknown("x"), Failure::Internal),
     ] {
         assert_eq!(to_failure(&status, Operation::Read), failure, "{status}");

@@ -1,5 +1,6 @@
-//! Refresh: a session goes on, with a new access token and the next refresh token.
+//! Refresh: a session goes on, with a new access token and the next refresh token. And how it ends without the former.
 
+pub mod end_token;
 pub mod model;
 pub(super) mod store;
 pub mod token;
@@ -12,8 +13,8 @@ use tracing::warn;
 use super::Sessions;
 use super::model::{Grant, Lifetimes, Tokens};
 use crate::database::Transaction;
-use crate::error::{Error, Result};
-use crate::ids::SessionId;
+use crate::error::{Error, Result, Violation};
+use crate::ids::{SessionId, UserId};
 use crate::trust;
 use model::{RefreshRefusal, Use};
 use token::{RefreshKey, Secret};
@@ -44,6 +45,37 @@ impl Sessions {
         // Only now is it a failure: what a token that came again has ended, is to be committed.
         let (grant, next, until) = given.map_err(Error::RefreshTokenRefused)?;
         self.tokens(&grant, Some((next, until))).await
+    }
+
+    /// Ends the session that an end token names, as a logout does. That it is over already is no failure.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for what is not of our making, [`Error::DatabaseUnavailable`],
+    /// [`Error::OutcomeUnknown`].
+    pub async fn end_by_token(&self, token: &str) -> Result<()> {
+        let key = RefreshKey::new(self.trust.keyring.fresh().await?.refresh_key());
+        let session = key.read_end_token(token);
+        let no_token = || Error::InvalidRequest(vec![Violation::new("end_token", "Not an end token")]);
+        let session = session.ok_or_else(no_token)?;
+        self.feed
+            .end(move |connection| {
+                async move {
+                    match store::lock_owner(connection, session).await? {
+                        Some(owner) => end(connection, owner.user, session).await,
+                        None => Ok(()),
+                    }
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+/// Ends a session of a user whom the transaction has locked, if it goes on.
+async fn end(connection: &mut Transaction, user: UserId, session: SessionId) -> Result<()> {
+    match super::store::delete(connection, user, session).await? {
+        Some(ends) => trust::revoke_sessions(connection, &[(session, ends)]).await,
+        None => Ok(()),
     }
 }
 
@@ -77,9 +109,7 @@ async fn take(
         Use::Reuse => {
             let (session_id, user_id) = (session.as_uuid(), owner.user.as_uuid());
             warn!(%session_id, %user_id, "a refresh token came again: its session is ended, somebody may have copied it");
-            if let Some(ends) = super::store::delete(connection, owner.user, session).await? {
-                trust::revoke_sessions(connection, &[(session, ends)]).await?;
-            }
+            end(connection, owner.user, session).await?;
             return Ok(Err(RefreshRefusal::Reused));
         }
     };

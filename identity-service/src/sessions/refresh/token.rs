@@ -26,7 +26,7 @@ const OF_TAG: &[u8] = b"portcullis refresh token: tag";
 const OF_SUCCESSOR: &[u8] = b"portcullis refresh token: successor";
 
 /// The key that refresh tokens are made with, the same for all replicas.
-pub struct RefreshKey(hmac::Key);
+pub struct RefreshKey(pub(super) hmac::Key);
 
 /// The secret in a refresh token. No `Debug`, and wiped from memory in the end.
 #[derive(PartialEq, Eq)]
