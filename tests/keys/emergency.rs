@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::rotation::{current, scene};
 use super::watch::{LAW, Removed, Watch, judge};
 use super::{kid, list, log_in, parse, the};
-use crate::harness::{Flaw, Fleet, NaiveReplica, Plan, Process, Rpc, outcome, rounds, with_token};
-use crate::refresh::{REFUSED, offline, refresh};
+use crate::harness::{Flaw, Fleet, Http, NaiveReplica, Plan, Process, Rpc, outcome, rounds, with_token};
+use crate::refresh::{REFUSED, Tokens, offline, refresh};
 use portcullis_proto::v1::GetUserRequest;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -134,17 +134,23 @@ async fn a_replica_that_is_cut_off_brings_no_removed_key_back() {
     assert!(heard.iter().any(|heard| heard.status < 300), "it was believed before");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn when_all_keys_may_be_known_to_somebody_new_ones_take_their_place() {
     let (fleet, token) = scene().await;
     let before_all = offline(&fleet.clients()[0], super::EMAIL, crate::harness::PASSWORD).await;
     let before = list(&fleet.identities[0]);
     fleet.identities[0].command(&["key", "rotate", "--now"]).unwrap();
+    // Somebody goes on refreshing all the while, with what he has.
+    let going_on = tokio::spawn(go_on_refreshing(fleet.clients(), before_all.clone()));
     let after = parse(&fleet.identities[0].command(&["key", "retire", "--all", "--compromised"]).unwrap());
     assert_eq!(after.len(), 2, "{after:#?}");
     assert!(after.iter().all(|key| before.iter().all(|old| old.kid != key.kid)), "{after:#?}");
     for http in fleet.clients() {
         assert_eq!(http.bare("GET", "/users/me", &token).await.status, 401);
+    }
+    let last = tokio::time::timeout(LAW, going_on).await.expect("he is refused at last").unwrap();
+    for http in fleet.clients() {
+        assert_eq!(http.bare("GET", "/auth/check", &last.access).await.status, 401);
     }
     // Whoever had the refresh key could have made refresh tokens, too.
     for http in fleet.clients() {
@@ -155,4 +161,17 @@ async fn when_all_keys_may_be_known_to_somebody_new_ones_take_their_place() {
     }
     let said = fleet.identities[0].command(&["key", "retire", "--all"]).unwrap_err();
     assert!(said.contains("--compromised"), "{said}");
+}
+
+/// Refreshes a session again and again, until it is refused; the last tokens.
+async fn go_on_refreshing(clients: Vec<Http>, mut tokens: Tokens) -> Tokens {
+    for http in clients.iter().cycle() {
+        let answer = refresh(http, &tokens.refresh).await;
+        match answer.status {
+            200 => tokens = crate::refresh::tokens(&answer),
+            503 | 504 => {}
+            _ => break,
+        }
+    }
+    tokens
 }

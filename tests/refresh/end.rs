@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use portcullis_proto::v1::{CreateSessionRequest, EndSessionRequest, RefreshSessionRequest};
 
 use super::cookies::{all_given, log_in, refresh, set_cookies, stack};
-use super::{EMAIL, REFUSED, SCOPE, chain, offline, refreshed, works};
+use super::{EMAIL, REFUSED, SCOPE, chain, digest, offline, parts, refreshed, works};
 use crate::harness::{Answer, Fleet, Http, PASSWORD, Plan, outcome};
 
 const OTHER: &str = "sir.mordred@camelot.bt";
@@ -178,6 +178,12 @@ async fn c05_a_refresh_cookie_of_another_session_than_the_cookies_beside_it_is_r
         let answer = refresh(&http, &format!("{evil}; {beside}"), &[]).await;
         assert_eq!((answer.short().as_str(), set_cookies(&answer).len()), (REFUSED, 0), "{beside}");
     }
+    // Or it is what stands beside that is planted: what is refused was not used, and is good later.
+    let others = offline(&http, OTHER, PASSWORD).await.access;
+    let answer =
+        refresh(&http, &format!("fastapiusersrefresh={token}; fastapiusersauth={others}; {mark}"), &[]).await;
+    assert_eq!((answer.short().as_str(), set_cookies(&answer).len()), (REFUSED, 0));
+    assert_eq!(chain(&stack.database, &token).await, Some((digest(&parts(&token)[1]), 0)));
     // With a mark that may be anything, nobody knows.
     let answer = refresh(&http, &format!("{evil}; {mark}; {mark}"), &[]).await;
     assert_eq!((answer.status, set_cookies(&answer).len()), (400, 0));

@@ -40,7 +40,7 @@ async fn log_in(http: &Http, path: &str, email: &str, password: &str, scope: &st
 }
 
 /// The tokens in an answer that gives some.
-fn tokens(answer: &Answer) -> Tokens {
+pub fn tokens(answer: &Answer) -> Tokens {
     assert_eq!(answer.status, 200, "{answer:?}");
     Tokens { access: answer.text("access_token"), refresh: answer.text("refresh_token") }
 }

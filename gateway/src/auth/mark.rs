@@ -25,8 +25,7 @@ impl Mark {
     pub fn read(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
         let end_token = OFFLINE.read(headers)?;
         Ok(end_token.and_then(|end_token| {
-            let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(end_token.expose_secret()).ok()?.try_into().ok()?;
-            let session = Uuid::from_slice(&bytes[..16]).ok()?;
+            let session = session_of(&end_token, END_TOKEN)?;
             Some(Self { end_token, session })
         }))
     }
@@ -36,6 +35,23 @@ impl Mark {
     pub fn is_there(headers: &HeaderMap) -> bool {
         !matches!(OFFLINE.read(headers), Ok(None))
     }
+}
+
+/// How many bytes an end token and a refresh token have.
+const END_TOKEN: usize = 32;
+const REFRESH_TOKEN: usize = 64;
+
+/// The session that a refresh token says it belongs to; `None` for what is none. Whether it is genuine, only
+/// identity-service knows.
+#[must_use]
+pub fn session_of_refresh_token(token: &SecretString) -> Option<Uuid> {
+    session_of(token, REFRESH_TOKEN)
+}
+
+/// Both begin with the id of their session.
+fn session_of(token: &SecretString, length: usize) -> Option<Uuid> {
+    let bytes = URL_SAFE_NO_PAD.decode(token.expose_secret()).ok().filter(|bytes| bytes.len() == length)?;
+    Uuid::from_slice(bytes.get(..16)?).ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::login::{give_cookies, give_tokens};
 use crate::auth::caller::{note_refusal, session_of_cookie};
 use crate::auth::cookie;
-use crate::auth::mark::Mark;
+use crate::auth::mark::{Mark, session_of_refresh_token};
 use crate::auth::origin::FromOurPages;
 use crate::body::{Body, form};
 use crate::failure::Failure;
@@ -42,11 +42,13 @@ pub async fn cookie(
     let token = cookie::REFRESH.read(request.headers())?;
     let token = token.ok_or(Failure::BadRefreshToken).inspect_err(|_| note(&request))?;
     let others = [session_of_cookie(&request)?, Mark::read(request.headers())?.map(|mark| mark.session)];
-    let tokens = refresh(&identity, &request, &token).await?;
-    if others.into_iter().flatten().any(|other| other != tokens.session) {
+    let is_planted = |session| others.into_iter().flatten().any(|other| Some(other) != session);
+    // Before it is used: perhaps it is one of the others that is planted, and this one is still to be good.
+    if is_planted(session_of_refresh_token(&token)) {
         note_refusal(&request, "the refresh token is of another session than the cookies beside it");
         return Err(Failure::BadRefreshToken);
     }
+    let tokens = refresh(&identity, &request, &token).await?;
     Ok(give_cookies(&tokens))
 }
 

@@ -19,6 +19,7 @@ use crate::credentials::Hasher;
 use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
+use crate::trust::keys::KeySet;
 use crate::trust::{self, Feed, Trust};
 use model::{Caller, Grant, Lifetimes, RefreshToken, Session, Target, Tokens};
 use refresh::token::{RefreshKey, Secret};
@@ -49,15 +50,14 @@ impl Sessions {
         Self { database, hasher, trust, feed, lifetimes }
     }
 
-    /// The tokens of a session; `refresh` is the secret of the refresh token, and when the session ends. Which key signs is
-    /// decided now, after the times in the token: so none expires later than its key is kept for.
-    async fn tokens(&self, grant: &Grant, refresh: Option<(Secret, SystemTime)>) -> Result<Tokens> {
-        let keys = self.trust.keyring.fresh().await?;
+    /// The tokens of a session, made with these keys; `refresh` is the secret of the refresh token, and when the session
+    /// ends. The keys are to be looked up after the times in `grant`: so no token expires later than its key is kept for.
+    fn tokens(&self, keys: &KeySet, grant: &Grant, refresh: Option<(Secret, SystemTime)>) -> Result<Tokens> {
         let key = RefreshKey::new(keys.refresh_key());
         let left = |until: SystemTime| until.duration_since(grant.issued_at).unwrap_or_default();
         Ok(Tokens {
             session: grant.session,
-            access_token: signer::sign(self.trust.issuer(), &keys, grant)?,
+            access_token: signer::sign(self.trust.issuer(), keys, grant)?,
             expires_in: left(grant.expires_at),
             refresh: refresh.map(|(secret, until)| RefreshToken {
                 token: key.token(grant.session, &secret),

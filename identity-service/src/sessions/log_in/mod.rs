@@ -56,7 +56,8 @@ impl Sessions {
         let (issued_at, session_ends) = (session.created_at, session.expires_at);
         let expires_at = session_ends.min(issued_at + self.lifetimes.access);
         let grant = Grant { session: session.id, user, epoch, issued_at, expires_at };
-        let tokens = self.tokens(&grant, first.map(|first| (first, session_ends))).await?;
+        let keys = self.trust.keyring.fresh().await?;
+        let tokens = self.tokens(&keys, &grant, first.map(|first| (first, session_ends)))?;
         Ok(NewSession { session, tokens })
     }
 

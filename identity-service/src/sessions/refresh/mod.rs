@@ -32,7 +32,8 @@ impl Sessions {
     /// # Errors
     /// [`Error::RefreshTokenRefused`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
     pub async fn refresh(&self, token: &str) -> Result<Tokens> {
-        let key = RefreshKey::new(self.trust.keyring.fresh().await?.refresh_key());
+        let keys = self.trust.keyring.fresh().await?;
+        let key = RefreshKey::new(keys.refresh_key());
         let read = key.read(token);
         let (session, secret) = read.ok_or(Error::RefreshTokenRefused(RefreshRefusal::Foreign))?;
         let lifetimes = self.lifetimes;
@@ -44,13 +45,18 @@ impl Sessions {
             .await?;
         // Only now is it a failure: what a token that came again has ended, is to be committed.
         let (grant, next, until) = given.map_err(Error::RefreshTokenRefused)?;
-        self.tokens(&grant, Some((next, until))).await
+        // Were the keys made anew meanwhile, what comes of an old token would be good under the new ones.
+        let now = self.trust.keyring.fresh().await?;
+        if now.refresh_key() != keys.refresh_key() {
+            return Err(Error::RefreshTokenRefused(RefreshRefusal::Foreign));
+        }
+        self.tokens(&now, &grant, Some((next, until)))
     }
 
     /// Ends the session that an end token names, as a logout does. That it is over already is no failure.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for what is not of our making, [`Error::DatabaseUnavailable`],
+    /// [`Error::InvalidRequest`] for what is not of our making, or was made before the keys were made anew; [`Error::DatabaseUnavailable`],
     /// [`Error::OutcomeUnknown`].
     pub async fn end_by_token(&self, token: &str) -> Result<()> {
         let key = RefreshKey::new(self.trust.keyring.fresh().await?.refresh_key());
