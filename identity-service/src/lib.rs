@@ -9,7 +9,8 @@
 //! - [`users`]: register, read, update, delete, list
 //! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
 //! - [`sessions`]: log in, refresh, log out, and when each session was last seen
-//! - [`trust`]: the signing keys and those that replicas share, who is believed, and the feed that tells verifiers which tokens have ended
+//! - [`trust`]: the signing keys and those that replicas share, who is believed, and the feed that tells verifiers which
+//!   tokens have ended
 //! - [`server`]: all of it behind one port
 //! - [`commands`]: the command line
 

@@ -45,20 +45,18 @@ fn to_session(session: v1::Session) -> Option<Session> {
     })
 }
 
-/// `None` if it is not said for how long a token is good, or of which session it is.
+/// `None` if it is not said for how long a token is good.
 pub(super) fn to_tokens(answer: v1::CreateSessionResponse) -> Option<Tokens> {
-    let session = Uuid::try_parse(&answer.session?.id).ok()?;
     let expires_in = seconds(answer.expires_in)?;
     let refresh = to_refresh(answer.refresh_token, answer.end_token, answer.refresh_expires_in)?;
-    Some(Tokens { session, access_token: answer.access_token.into(), expires_in, refresh })
+    Some(Tokens { access_token: answer.access_token.into(), expires_in, refresh })
 }
 
-/// `None` if it is not said for how long a token is good, or of which session it is.
+/// `None` if it is not said for how long a token is good.
 pub(super) fn to_refreshed_tokens(answer: v1::RefreshSessionResponse) -> Option<Tokens> {
-    let session = Uuid::try_parse(&answer.session_id).ok()?;
     let expires_in = seconds(answer.expires_in)?;
     let refresh = to_refresh(answer.refresh_token, answer.end_token, answer.refresh_expires_in)?;
-    Some(Tokens { session, access_token: answer.access_token.into(), expires_in, refresh })
+    Some(Tokens { access_token: answer.access_token.into(), expires_in, refresh })
 }
 
 /// A refresh token, if there is one; with it there is an end token.

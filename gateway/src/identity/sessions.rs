@@ -17,8 +17,6 @@ const PAGE: i32 = 200;
 
 /// What a login or a refresh gives.
 pub struct Tokens {
-    /// The session that they belong to.
-    pub session: Uuid,
     /// The access token.
     pub access_token: SecretString,
     /// For how many seconds it is good.
@@ -173,8 +171,6 @@ impl Identity {
 }
 
 fn untold() -> Failure {
-    tracing::error!(
-        "identity-service does not say for how long a token is good, or of which session, or lacks one"
-    );
+    tracing::error!("identity-service does not say for how long a token is good, or lacks one");
     Failure::Internal
 }

@@ -1,4 +1,5 @@
-//! Trust: the keys that access tokens are signed with, those that all replicas share, which tokens have ended, and who is believed.
+//! Trust: the keys that access tokens are signed with, those that all replicas share, which tokens have ended, and who is
+//! believed.
 
 mod feed;
 mod follower;

@@ -4,7 +4,6 @@
 //! it does not show the refresh token: so a session can be ended there, too, when its last access token has expired.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
@@ -24,7 +23,7 @@ impl RefreshKey {
     /// The token that ends a session.
     #[must_use]
     pub fn end_token(&self, session: SessionId) -> String {
-        let (id, tag) = (session.as_uuid(), self.end_mac(session));
+        let (id, tag) = (session.as_uuid(), self.mac(OF_TAG, session, &[]));
         URL_SAFE_NO_PAD.encode([id.as_bytes().as_slice(), &tag.as_ref()[..TAG]].concat())
     }
 
@@ -37,15 +36,8 @@ impl RefreshKey {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (id, tag) = bytes.split_first_chunk::<ID>()?;
         let session = SessionId::from(Uuid::from_bytes(*id));
-        verify_slices_are_equal(&self.end_mac(session).as_ref()[..TAG], tag).ok()?;
+        verify_slices_are_equal(&self.mac(OF_TAG, session, &[]).as_ref()[..TAG], tag).ok()?;
         Some(session)
-    }
-
-    fn end_mac(&self, session: SessionId) -> hmac::Tag {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(OF_TAG);
-        context.update(session.as_uuid().as_bytes());
-        context.sign()
     }
 }
 

@@ -26,7 +26,7 @@ const OF_TAG: &[u8] = b"portcullis refresh token: tag";
 const OF_SUCCESSOR: &[u8] = b"portcullis refresh token: successor";
 
 /// The key that refresh tokens are made with, the same for all replicas.
-pub struct RefreshKey(pub(super) hmac::Key);
+pub struct RefreshKey(hmac::Key);
 
 /// The secret in a refresh token. No `Debug`, and wiped from memory in the end.
 #[derive(PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl RefreshKey {
     /// The token of a session with this secret.
     #[must_use]
     pub fn token(&self, session: SessionId, secret: &Secret) -> String {
-        let (id, tag) = (session.as_uuid(), self.mac(OF_TAG, session, secret));
+        let (id, tag) = (session.as_uuid(), self.mac(OF_TAG, session, secret.0.as_slice()));
         let bytes = [id.as_bytes().as_slice(), secret.0.as_slice(), &tag.as_ref()[..TAG]].concat();
         URL_SAFE_NO_PAD.encode(Zeroizing::new(bytes))
     }
@@ -76,7 +76,7 @@ impl RefreshKey {
         let (id, rest) = bytes.split_first_chunk::<ID>()?;
         let (secret, tag) = rest.split_first_chunk::<SECRET>()?;
         let (session, secret) = (SessionId::from(Uuid::from_bytes(*id)), Secret(Zeroizing::new(*secret)));
-        let genuine = self.mac(OF_TAG, session, &secret);
+        let genuine = self.mac(OF_TAG, session, secret.0.as_slice());
         verify_slices_are_equal(&genuine.as_ref()[..TAG], tag).ok()?;
         Some((session, secret))
     }
@@ -84,16 +84,17 @@ impl RefreshKey {
     /// The secret of the token that follows the one with this secret.
     #[must_use]
     pub fn successor(&self, session: SessionId, secret: &Secret) -> Secret {
-        let mac = self.mac(OF_SUCCESSOR, session, secret);
+        let mac = self.mac(OF_SUCCESSOR, session, secret.0.as_slice());
         let bytes: &[u8; SECRET] = mac.as_ref().try_into().expect("an HMAC-SHA-256 has 32 bytes");
         Secret(Zeroizing::new(*bytes))
     }
 
-    fn mac(&self, purpose: &[u8], session: SessionId, secret: &Secret) -> hmac::Tag {
+    /// Of a session, and of what else there is.
+    pub(super) fn mac(&self, purpose: &[u8], session: SessionId, rest: &[u8]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(purpose);
         context.update(session.as_uuid().as_bytes());
-        context.update(secret.0.as_slice());
+        context.update(rest);
         context.sign()
     }
 }
@@ -162,7 +163,7 @@ mod tests {
             assert_ne!(successor, other);
         }
         // Who sees the tag of a token does not know the half of its successor.
-        assert_ne!(key().mac(OF_TAG, session(1), &secret(2)).as_ref()[..TAG], successor[..TAG]);
+        assert_ne!(key().mac(OF_TAG, session(1), secret(2).0.as_slice()).as_ref()[..TAG], successor[..TAG]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{open, store, to_public};
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::trust::seal::{KeyEncryptionKey, Sealer};
-use crate::trust::secrets;
+use crate::trust::secrets::{self, no_randomness};
 
 /// Who changes keys: where they are, and what seals them.
 #[derive(Clone)]
@@ -283,10 +283,6 @@ fn new_key(kek: &KeyEncryptionKey, sealer: Sealer, now: SystemTime, state: KeySt
         public: PublicKey { kid, public_key, state, created_at: now, since: now },
         sealed_private,
     })
-}
-
-fn no_randomness(_: aws_lc_rs::error::Unspecified) -> Error {
-    Error::Internal("the system gives no randomness".into())
 }
 
 fn changed() -> Error {

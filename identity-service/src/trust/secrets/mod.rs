@@ -3,6 +3,7 @@
 
 mod store;
 
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
@@ -54,8 +55,8 @@ pub(super) async fn renew(
 
 fn new(kek: &KeyEncryptionKey, sealer: Sealer, name: &str) -> Result<Vec<u8>> {
     let mut secret = Secret::default();
-    rand::fill(secret.as_mut_slice()).map_err(|_| no_randomness())?;
-    kek.seal_by(sealer, name, secret.as_slice()).map_err(|_| no_randomness())
+    rand::fill(secret.as_mut_slice()).map_err(no_randomness)?;
+    kek.seal_by(sealer, name, secret.as_slice()).map_err(no_randomness)
 }
 
 /// Seals all of them anew with the key-encryption key, whichever they were sealed with; how many.
@@ -66,7 +67,7 @@ pub(super) async fn reseal(connection: &mut Transaction, kek: &KeyEncryptionKey)
     let all = store::lock_all(connection).await?;
     for (name, sealed) in &all {
         let secret = open(kek, name, sealed)?;
-        let anew = kek.seal(name, secret.as_slice()).map_err(|_| no_randomness())?;
+        let anew = kek.seal(name, secret.as_slice()).map_err(no_randomness)?;
         store::put(connection, name, &anew).await?;
     }
     Ok(all.len())
@@ -88,7 +89,8 @@ pub(super) fn open(kek: &KeyEncryptionKey, name: &str, sealed: &[u8]) -> Result<
     Ok(Zeroizing::new(*secret))
 }
 
-fn no_randomness() -> Error {
+/// Why neither a key nor a nonce can be made.
+pub(super) fn no_randomness(_: Unspecified) -> Error {
     Error::Internal("the system gives no randomness".into())
 }
 
