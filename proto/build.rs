@@ -1,8 +1,9 @@
 //! Generates the Rust side of the gRPC contract. protox reads the `.proto` files, so no `protoc` is needed.
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "portcullis/identity/v1/users.proto",
     "portcullis/identity/v1/sessions.proto",
+    "portcullis/identity/v1/recovery.proto",
     "portcullis/identity/v1/trust.proto",
 ];
 
@@ -18,6 +19,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ".portcullis.identity.v1.UpdateUserRequest",
             ".portcullis.identity.v1.CreateSessionRequest",
             ".portcullis.identity.v1.CreateSessionResponse",
+            ".portcullis.identity.v1.RequestPasswordResetRequest",
+            ".portcullis.identity.v1.ResetPasswordRequest",
+            ".portcullis.identity.v1.RequestVerificationRequest",
+            ".portcullis.identity.v1.VerifyEmailRequest",
         ])
         .compile_fds(descriptors)?;
     Ok(())

@@ -245,6 +245,7 @@ async fn call(rpc: &mut Rpc, scene: &Scene, method: &str, token: &str) -> String
                     user: Some(User { email: email(), ..Default::default() }),
                     update_mask: Some(FieldMask { paths: vec!["email".into()] }),
                     password: None,
+                    profile_patch: None,
                 };
                 outcome(&rpc.users.update_user(with_token(message, token)).await)
             } else {
@@ -370,6 +371,7 @@ async fn a_user_may_read_and_change_himself_over_grpc_and_nobody_else() {
         user: Some(User { is_superuser: true, ..Default::default() }),
         update_mask: Some(FieldMask { paths: vec!["is_superuser".into()] }),
         password: None,
+        profile_patch: None,
     };
     let promoted = outcome(&rpc.users.update_user(with_token(flags, &token)).await);
     assert_eq!(promoted, "InvalidArgument INVALID_REQUEST");

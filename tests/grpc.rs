@@ -36,7 +36,11 @@ impl Scene {
 
     async fn create(&self, user_id: &str, email: &str, password: &str) -> Result<Response<User>, Status> {
         let (user_id, email, password) = (user_id.into(), email.into(), password.into());
-        self.rpc.users.clone().create_user(CreateUserRequest { user_id, email, password }).await
+        self.rpc
+            .users
+            .clone()
+            .create_user(CreateUserRequest { user_id, email, password, profile: None })
+            .await
     }
 
     async fn update(
@@ -47,8 +51,13 @@ impl Scene {
         password: Option<&str>,
     ) -> Result<Response<User>, Status> {
         let update_mask = Some(FieldMask { paths: mask.iter().map(ToString::to_string).collect() });
-        let request =
-            UpdateUserRequest { id: id.into(), user, update_mask, password: password.map(Into::into) };
+        let request = UpdateUserRequest {
+            id: id.into(),
+            user,
+            update_mask,
+            password: password.map(Into::into),
+            profile_patch: None,
+        };
         self.rpc.users.clone().update_user(with_token(request, &self.token)).await
     }
 

@@ -200,6 +200,7 @@ fn message_for(method: &str, id: &str) -> Option<Vec<u8>> {
             user: Some(User { is_superuser: true, ..User::default() }),
             update_mask: Some(FieldMask { paths: vec!["is_superuser".into()] }),
             password: Some("lancelot".into()),
+            profile_patch: None,
         }),
         "DeleteUser" => framed(&DeleteUserRequest { id }),
         "ListUsers" => framed(&ListUsersRequest::default()),

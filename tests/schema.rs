@@ -22,6 +22,7 @@ async fn columns(database: &Database) -> BTreeSet<String> {
             "timestamptz" => "Timestamptz",
             "_timestamptz" => "Array<Nullable<Timestamptz>>",
             "xid8" => "Xid8",
+            "jsonb" => "Jsonb",
             other => panic!("{other} is a new type: add its Diesel name here"),
         };
         let kind = if nullable == "YES" { format!("Nullable<{kind}>") } else { kind.to_owned() };

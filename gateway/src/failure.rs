@@ -145,55 +145,88 @@ impl Failure {
 /// The status and the body for a refusal of identity-service. Reasons that an operation cannot have are faults.
 #[must_use]
 pub fn refusal(reason: Reason, operation: Operation, details: &Details) -> (StatusCode, Value) {
-    use Operation::{Delete, EndSessions, LogIn, LogOut, Read, Refresh, Register, Update};
+    use Operation::{
+        Delete, EndSessions, LogIn, LogOut, Read, Refresh, Register, RequestReset, RequestVerification,
+        Reset, Update, Verify,
+    };
     let fault = || phrase(StatusCode::INTERNAL_SERVER_ERROR);
     match reason {
         Reason::InvalidRequest => match operation {
-            Register | Update => match invalid::refused(&details.violations) {
-                Some(body) => (StatusCode::UNPROCESSABLE_ENTITY, body),
-                None => fault(), // it refused what the gateway chose
-            },
+            Register | Update | RequestReset | RequestVerification => {
+                match invalid::refused(&details.violations) {
+                    Some(body) => (StatusCode::UNPROCESSABLE_ENTITY, body),
+                    None => fault(), // it refused what the gateway chose
+                }
+            }
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"), // what is no e-mail address is nobody's
-            Refresh | LogOut | EndSessions | Read | Delete => fault(),
+            Refresh | Reset | Verify | LogOut | EndSessions | Read | Delete => fault(),
         },
         Reason::PasswordRefused => match operation {
             Register => bad_password("REGISTER_INVALID_PASSWORD", details),
             Update => bad_password("UPDATE_USER_INVALID_PASSWORD", details),
-            LogIn | Refresh | LogOut | EndSessions | Read | Delete => fault(),
+            Reset => bad_password("RESET_PASSWORD_INVALID_PASSWORD", details),
+            LogIn | Refresh | RequestReset | RequestVerification | Verify | LogOut | EndSessions | Read
+            | Delete => fault(),
         },
         Reason::EmailTaken => match operation {
             Register => bad_request("REGISTER_USER_ALREADY_EXISTS"),
             Update => bad_request("UPDATE_USER_EMAIL_ALREADY_EXISTS"),
-            LogIn | Refresh | LogOut | EndSessions | Read | Delete => fault(),
+            LogIn | Refresh | RequestReset | Reset | RequestVerification | Verify | LogOut | EndSessions
+            | Read | Delete => fault(),
         },
         Reason::UserIdTaken => match operation {
             Register => bad_request("REGISTER_USER_ALREADY_EXISTS"), // by an Idempotency-Key that was used before
-            LogIn | Refresh | LogOut | EndSessions | Read | Update | Delete => fault(),
+            LogIn | Refresh | RequestReset | Reset | RequestVerification | Verify | LogOut | EndSessions
+            | Read | Update | Delete => fault(),
         },
         Reason::BadCredentials => match operation {
             LogIn => bad_request("LOGIN_BAD_CREDENTIALS"),
-            Register | Refresh | LogOut | EndSessions | Read | Update | Delete => fault(),
+            Register | Refresh | RequestReset | Reset | RequestVerification | Verify | LogOut
+            | EndSessions | Read | Update | Delete => fault(),
         },
         Reason::RefreshTokenRefused => match operation {
             Refresh => bad_refresh_token(),
-            Register | LogIn | LogOut | EndSessions | Read | Update | Delete => fault(),
+            Register | LogIn | RequestReset | Reset | RequestVerification | Verify | LogOut | EndSessions
+            | Read | Update | Delete => fault(),
+        },
+        Reason::RecoveryTokenRefused => match operation {
+            Reset => bad_request("RESET_PASSWORD_BAD_TOKEN"),
+            Verify => bad_request("VERIFY_USER_BAD_TOKEN"),
+            Register | LogIn | Refresh | RequestReset | RequestVerification | LogOut | EndSessions | Read
+            | Update | Delete => fault(),
+        },
+        Reason::AlreadyVerified => match operation {
+            Verify => bad_request("VERIFY_USER_ALREADY_VERIFIED"),
+            Register | LogIn | Refresh | RequestReset | Reset | RequestVerification | LogOut
+            | EndSessions | Read | Update | Delete => fault(),
+        },
+        Reason::EmailNotVerified => match operation {
+            LogIn => bad_request("LOGIN_USER_NOT_VERIFIED"),
+            Refresh | EndSessions | Read | Update | Delete => phrase(StatusCode::FORBIDDEN),
+            Register | RequestReset | Reset | RequestVerification | Verify | LogOut => fault(),
         },
         Reason::Unauthenticated => match operation {
             LogOut | EndSessions | Read | Update | Delete => phrase(StatusCode::UNAUTHORIZED),
-            Register | LogIn | Refresh => fault(), // they carry no token
+            // They carry no token.
+            Register | LogIn | Refresh | RequestReset | Reset | RequestVerification | Verify => fault(),
         },
         Reason::SuperuserRequired => match operation {
             EndSessions | Read | Update | Delete => phrase(StatusCode::FORBIDDEN),
-            Register | LogIn | Refresh | LogOut => fault(),
+            Register | LogIn | Refresh | RequestReset | Reset | RequestVerification | Verify | LogOut => {
+                fault()
+            }
         },
         Reason::UserNotFound => match operation {
             EndSessions | Read | Update | Delete => phrase(StatusCode::NOT_FOUND),
-            Register | LogIn | Refresh | LogOut => fault(),
+            Register | LogIn | Refresh | RequestReset | Reset | RequestVerification | Verify | LogOut => {
+                fault()
+            }
         },
         Reason::SessionNotFound => match operation {
             LogOut => phrase(StatusCode::UNAUTHORIZED), // the session of the caller's own token: it has ended
             EndSessions => phrase(StatusCode::NOT_FOUND),
-            Register | LogIn | Refresh | Read | Update | Delete => fault(),
+            Register | LogIn | Refresh | RequestReset | Reset | RequestVerification | Verify | Read
+            | Update | Delete => fault(),
         },
         Reason::Overloaded | Reason::DatabaseUnavailable | Reason::OutcomeUnknown => {
             phrase(StatusCode::SERVICE_UNAVAILABLE)

@@ -88,6 +88,7 @@ impl Identity {
             user_id: id.to_string(),
             email: user.email.clone(),
             password: user.password.expose_secret().to_owned(),
+            profile: None,
         };
         let call = self.call(Operation::Register, HASHING_TIMEOUT).repeatable();
         let create = async |channel, request| UsersServiceClient::new(channel).create_user(request).await;

@@ -29,6 +29,15 @@ pub enum Error {
     /// What was sent is no good refresh token: nobody outside learns why.
     #[error("the refresh token is refused: {0}")]
     RefreshTokenRefused(RefreshRefusal),
+    /// What was sent is no good token of a mail: nobody outside learns why.
+    #[error("the token of a mail is refused: {0}")]
+    RecoveryTokenRefused(&'static str),
+    /// The user has shown already that the e-mail address is his.
+    #[error("the e-mail address is verified already")]
+    AlreadyVerified,
+    /// The user has not shown that the e-mail address is his, which is required.
+    #[error("the user's e-mail address is not verified")]
+    EmailNotVerified,
     /// There is no access token, or it names nobody.
     #[error("the caller is not authenticated: {0}")]
     Unauthenticated(String),

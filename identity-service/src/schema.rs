@@ -9,10 +9,52 @@ pub(crate) mod sql_types {
 }
 
 diesel::table! {
+    mails (id) {
+        id -> Uuid,
+        user_id -> Nullable<Uuid>,
+        kind -> Text,
+        language -> Text,
+        recipient -> Nullable<Text>,
+        address_digest -> Bytea,
+        sealed_token -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        attempts -> Int4,
+        next_attempt_at -> Timestamptz,
+        last_error -> Nullable<Text>,
+        sent_at -> Nullable<Timestamptz>,
+        gave_up_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     peppers (version) {
         version -> Int4,
         fingerprint -> Bytea,
         used_since -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    recovery_requests (id) {
+        id -> Uuid,
+        purpose -> Text,
+        email_canonical -> Text,
+        language -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    recovery_tokens (digest) {
+        digest -> Bytea,
+        user_id -> Uuid,
+        purpose -> Text,
+        email_canonical -> Text,
+        password_version -> Int4,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -88,12 +130,18 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         pepper_version -> Int4,
+        profile -> Jsonb,
     }
 }
 
+diesel::joinable!(mails -> users (user_id));
+diesel::joinable!(recovery_tokens -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(
+    mails,
     peppers,
+    recovery_requests,
+    recovery_tokens,
     revocation_feeds,
     revocations,
     secrets,

@@ -36,6 +36,15 @@ pub fn classify(error: &Error) -> (Code, Reason, &'static str) {
         Error::RefreshTokenRefused(_) => {
             (Code::Unauthenticated, Reason::RefreshTokenRefused, "The refresh token is not good.")
         }
+        Error::RecoveryTokenRefused(_) => {
+            (Code::InvalidArgument, Reason::RecoveryTokenRefused, "The token of the mail is not good.")
+        }
+        Error::AlreadyVerified => {
+            (Code::FailedPrecondition, Reason::AlreadyVerified, "The e-mail address is verified already.")
+        }
+        Error::EmailNotVerified => {
+            (Code::PermissionDenied, Reason::EmailNotVerified, "The user's e-mail address is not verified.")
+        }
         Error::Unauthenticated(_) => {
             (Code::Unauthenticated, Reason::Unauthenticated, "The access token is missing or names nobody.")
         }
@@ -81,6 +90,9 @@ impl From<Error> for Status {
             | Error::UserIdTaken
             | Error::BadCredentials
             | Error::RefreshTokenRefused(_)
+            | Error::RecoveryTokenRefused(_)
+            | Error::AlreadyVerified
+            | Error::EmailNotVerified
             | Error::Unauthenticated(_)
             | Error::SuperuserRequired
             | Error::UserNotFound
@@ -158,13 +170,15 @@ fn log(error: &Error) {
         Error::DatabaseUnavailable(cause) | Error::OutcomeUnknown(cause) => warn!(%cause, "{error}"),
         Error::Overloaded { .. } => warn!("{error}"),
         // The gateway answers it with the id of the same request.
-        Error::Unauthenticated(_) | Error::RefreshTokenRefused(_) => info!("{error}"),
+        Error::Unauthenticated(_) | Error::RefreshTokenRefused(_) | Error::RecoveryTokenRefused(_) => info!("{error}"),
         Error::TooLate // the caller may have asked for the impossible; our own limit warns in server/gate.rs
         | Error::InvalidRequest(_)
         | Error::PasswordRefused(_)
         | Error::EmailTaken
         | Error::UserIdTaken
         | Error::BadCredentials
+        | Error::AlreadyVerified
+        | Error::EmailNotVerified
         | Error::SuperuserRequired
         | Error::UserNotFound
         | Error::SessionNotFound => debug!("{error}"),

@@ -52,6 +52,13 @@ reasons! {
     /// What was sent is no good refresh token: unknown, malformed, expired, used again, of an ended session, of an
     /// inactive user.
     RefreshTokenRefused = "REFRESH_TOKEN_REFUSED",
+    /// What was sent is no good token of a mail: unknown, malformed, expired, used, replaced by a newer one, for another
+    /// purpose, of an inactive user.
+    RecoveryTokenRefused = "RECOVERY_TOKEN_REFUSED",
+    /// The user has shown already that the e-mail address is his.
+    AlreadyVerified = "ALREADY_VERIFIED",
+    /// The user is known and has not shown that the e-mail address is his, which is required here.
+    EmailNotVerified = "EMAIL_NOT_VERIFIED",
     /// There is no access token, or it names nobody: malformed, expired, of an ended session, of a deleted or
     /// inactive user.
     Unauthenticated = "UNAUTHENTICATED",

@@ -87,8 +87,12 @@ impl<'a> Storm<'a> {
         match random(12) {
             0 => {
                 let user_id = uuid::Uuid::now_v7().to_string();
-                let message =
-                    CreateUserRequest { user_id, email: email.clone(), password: PASSWORD.to_owned() };
+                let message = CreateUserRequest {
+                    user_id,
+                    email: email.clone(),
+                    password: PASSWORD.to_owned(),
+                    profile: None,
+                };
                 if let Ok(user) = rpc.users.create_user(message).await {
                     self.acknowledge(user.into_inner().id, email);
                 }
@@ -104,8 +108,13 @@ impl<'a> Storm<'a> {
             2..6 => {
                 let user = User { email: spelling(own), ..User::default() };
                 let update_mask = Some(prost_types::FieldMask { paths: vec!["email".to_owned()] });
-                let message =
-                    UpdateUserRequest { id: "me".to_owned(), user: Some(user), update_mask, password: None };
+                let message = UpdateUserRequest {
+                    id: "me".to_owned(),
+                    user: Some(user),
+                    update_mask,
+                    password: None,
+                    profile_patch: None,
+                };
                 drop(rpc.users.update_user(with_token(message, token)).await);
             }
             _ => {

@@ -172,7 +172,8 @@ impl Attack {
         let started = Instant::now();
         let (mut users, mut sessions) = (self.rpc.users.clone(), self.rpc.sessions.clone());
         let (id, email) = (text.to_owned(), "direct@camelot.bt".to_owned());
-        let create = CreateUserRequest { user_id: id.clone(), email, password: PASSWORD.to_owned() };
+        let create =
+            CreateUserRequest { user_id: id.clone(), email, password: PASSWORD.to_owned(), profile: None };
         let list = ListUsersRequest { page_token: id.clone(), ..ListUsersRequest::default() };
         let get = with_token(GetUserRequest { id: id.clone() }, &self.superuser);
         let delete = with_token(DeleteUserRequest { id: id.clone() }, &self.superuser);

@@ -18,8 +18,12 @@ async fn register(stack: &Stack, number: i64) -> Vec<(String, String)> {
     let told = (0..number).map(|number| {
         let (mut users, email) = (rpc.users.clone(), format!("knight-{number}@camelot.bt"));
         async move {
-            let request =
-                CreateUserRequest { user_id: String::new(), email: email.clone(), password: PASSWORD.into() };
+            let request = CreateUserRequest {
+                user_id: String::new(),
+                email: email.clone(),
+                password: PASSWORD.into(),
+                profile: None,
+            };
             let told = outcome(&users.create_user(request).await);
             (email, told)
         }

@@ -11,6 +11,14 @@ pub enum Operation {
     LogIn,
     /// Giving new tokens for a refresh token.
     Refresh,
+    /// Mailing a token for a new password.
+    RequestReset,
+    /// Setting a new password by such a token.
+    Reset,
+    /// Mailing a token for the e-mail address.
+    RequestVerification,
+    /// Verifying the e-mail address by such a token.
+    Verify,
     /// Ending the session that the token belongs to.
     LogOut,
     /// Ending a session by its id, or all that a user has.
@@ -29,6 +37,10 @@ impl Operation {
         Operation::Register,
         Operation::LogIn,
         Operation::Refresh,
+        Operation::RequestReset,
+        Operation::Reset,
+        Operation::RequestVerification,
+        Operation::Verify,
         Operation::LogOut,
         Operation::EndSessions,
         Operation::Read,

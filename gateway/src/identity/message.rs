@@ -111,6 +111,7 @@ pub(super) fn to_update(who: Who<'_>, changes: &Changes) -> v1::UpdateUserReques
         user: Some(user),
         update_mask: Some(prost_types::FieldMask { paths }),
         password: changes.password.as_ref().map(|password| password.expose_secret().to_owned()),
+        profile_patch: None,
     }
 }
 

@@ -152,5 +152,6 @@ fn to_user(user: &User) -> v1::User {
         is_verified: user.is_verified,
         create_time: Some(user.created_at.into()),
         update_time: Some(user.updated_at.into()),
+        profile: None,
     }
 }

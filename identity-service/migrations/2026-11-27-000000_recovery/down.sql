@@ -1,0 +1,3 @@
+DROP TABLE mails;
+DROP TABLE recovery_tokens;
+DROP TABLE recovery_requests;
