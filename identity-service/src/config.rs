@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::credentials::{PasswordRules, Peppers};
 use crate::database::{self, Servers};
+use crate::mail::MailConfig;
 use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub key_rotation: Option<Duration>,
     /// For how long tokens and sessions are good.
     pub lifetimes: Lifetimes,
+    /// How mails are sent; `None`: there is no recovery by mail.
+    pub mail: Option<MailConfig>,
 }
 
 /// How the log is written.
@@ -116,6 +119,7 @@ impl<'a> Vars<'a> {
                 days => Some(Duration::from_secs(days * 24 * 60 * 60)),
             },
             lifetimes: self.lifetimes()?,
+            mail: None,
         })
     }
 

@@ -47,6 +47,8 @@ ids! {
     UserId;
     /// The id of a session.
     SessionId;
+    /// The id of a mail.
+    MailId;
 }
 
 /// Reads an id in the one form that is accepted: 8-4-4-4-12, in any case. Another spelling names nobody.

@@ -11,6 +11,7 @@
 //! - [`sessions`]: log in, refresh, log out, and when each session was last seen
 //! - [`trust`]: the signing keys and those that replicas share, who is believed, and the feed that tells verifiers which
 //!   tokens have ended
+//! - [`mail`]: what is to be mailed, and who sends it
 //! - [`server`]: all of it behind one port
 //! - [`commands`]: the command line
 
@@ -24,6 +25,7 @@ pub mod page;
 pub mod status;
 
 pub mod credentials;
+pub mod mail;
 pub mod sessions;
 pub mod trust;
 pub mod users;

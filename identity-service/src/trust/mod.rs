@@ -20,6 +20,7 @@ use portcullis_proto::access_token::{self, Claims, Memory, Refusal};
 
 pub use feed::Feed;
 pub use seal::KeyEncryptionKey;
+pub(crate) use secrets::no_randomness;
 
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! The sealing of private keys: AES-256-GCM with a fresh nonce in front and the key's id or name as additional data, so
+//! The sealing of private keys, and of tokens that are to be mailed: AES-256-GCM with a fresh nonce in front and the key's id or name as additional data, so
 //! that a sealed key opens under its own only.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -15,7 +15,7 @@ pub struct KeyEncryptionKey {
 
 /// Which of the two has sealed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sealer {
+pub(crate) enum Sealer {
     Own,
     Other,
 }
@@ -33,12 +33,12 @@ impl KeyEncryptionKey {
         Self { other: Some(to_key(other)), ..self }
     }
 
-    pub(super) fn seal(&self, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
+    pub(crate) fn seal(&self, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
         self.seal_by(Sealer::Own, kid, private)
     }
 
     /// Seals with this one of the two, as long as there are two.
-    pub(super) fn seal_by(&self, sealer: Sealer, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
+    pub(crate) fn seal_by(&self, sealer: Sealer, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let key = match sealer {
             Sealer::Own => &self.own,
             Sealer::Other => self.other.as_ref().unwrap_or(&self.own),
@@ -51,12 +51,12 @@ impl KeyEncryptionKey {
     }
 
     /// `None` when the key, the id or a byte is another than when it was sealed.
-    pub(super) fn open(&self, kid: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn open(&self, kid: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         self.open_and_tell(kid, sealed).map(|(private, _)| private)
     }
 
     /// The same, and which of the two has sealed it.
-    pub(super) fn open_and_tell(&self, kid: &str, sealed: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Sealer)> {
+    pub(crate) fn open_and_tell(&self, kid: &str, sealed: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Sealer)> {
         let by_other = || Some((open(self.other.as_ref()?, kid, sealed)?, Sealer::Other));
         open(&self.own, kid, sealed).map(|private| (private, Sealer::Own)).or_else(by_other)
     }

@@ -90,7 +90,7 @@ pub(super) fn open(kek: &KeyEncryptionKey, name: &str, sealed: &[u8]) -> Result<
 }
 
 /// Why neither a key nor a nonce can be made.
-pub(super) fn no_randomness(_: Unspecified) -> Error {
+pub(crate) fn no_randomness(_: Unspecified) -> Error {
     Error::Internal("the system gives no randomness".into())
 }
 
