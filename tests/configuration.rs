@@ -61,6 +61,10 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("REFRESH_LIFETIME_SECONDS", "604799"),
         ("REFRESH_IDLE_SECONDS", "3599"),
         ("REFRESH_GRACE_SECONDS", "61"),
+        ("RESET_TOKEN_LIFETIME_SECONDS", "59"),
+        ("RESET_TOKEN_LIFETIME_SECONDS", "86401"),
+        ("VERIFY_TOKEN_LIFETIME_SECONDS", "59"),
+        ("VERIFY_TOKEN_LIFETIME_SECONDS", "2592001"),
         ("LOG", "foo=bar=baz"),
         ("LOG_FORMAT", "xml"),
     ] {

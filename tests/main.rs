@@ -23,6 +23,7 @@ mod csrf;
 mod endings;
 mod keys;
 mod login_race;
+mod recovery;
 mod refresh;
 mod refusals;
 mod sessions;

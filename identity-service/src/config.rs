@@ -16,13 +16,15 @@ use tracing_subscriber::EnvFilter;
 use crate::credentials::{PasswordRules, Peppers};
 use crate::database::{self, Servers};
 use crate::mail::MailConfig;
+use crate::recovery::model::Lifetimes as RecoveryLifetimes;
 use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
     KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT, PASSWORD_MIN_LENGTH, REFRESH_GRACE_SECONDS,
-    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS,
+    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS, RESET_TOKEN_LIFETIME_SECONDS,
+    VERIFY_TOKEN_LIFETIME_SECONDS,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub key_rotation: Option<Duration>,
     /// For how long tokens and sessions are good.
     pub lifetimes: Lifetimes,
+    /// For how long mailed tokens are good.
+    pub recovery_lifetimes: RecoveryLifetimes,
     /// How mails are sent; `None`: there is no recovery by mail.
     pub mail: Option<MailConfig>,
 }
@@ -120,6 +124,14 @@ impl<'a> Vars<'a> {
             },
             lifetimes: self.lifetimes()?,
             mail: None,
+            recovery_lifetimes: RecoveryLifetimes {
+                reset: Duration::from_secs(self.number(&RESET_TOKEN_LIFETIME_SECONDS, 60, 24 * 60 * 60)?),
+                verify: Duration::from_secs(self.number(
+                    &VERIFY_TOKEN_LIFETIME_SECONDS,
+                    60,
+                    30 * 24 * 60 * 60,
+                )?),
+            },
         })
     }
 

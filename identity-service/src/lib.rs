@@ -4,11 +4,12 @@
 //! SQL.
 //!
 //! - [`config`], [`telemetry`], [`database`]: what a process needs before it does anything
-//! - [`ids`]: one type of id an entity
+//! - [`ids`]: one type of id an entity; [`secret`]: what tokens are made of
 //! - [`error`]: why an action fails; [`status`]: what a caller is told of it; [`page`]: which part of a list he wants
 //! - [`users`]: register, read, update, delete, list
 //! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
 //! - [`sessions`]: log in, refresh, log out, and when each session was last seen
+//! - [`recovery`]: a new password, and the proof of an e-mail address, by a token in a mail; [`mail`]: the outbox
 //! - [`trust`]: the signing keys and those that replicas share, who is believed, and the feed that tells verifiers which
 //!   tokens have ended
 //! - [`mail`]: what is to be mailed, and who sends it
@@ -22,10 +23,12 @@ pub mod database;
 pub mod error;
 pub mod ids;
 pub mod page;
+pub mod secret;
 pub mod status;
 
 pub mod credentials;
 pub mod mail;
+pub mod recovery;
 pub mod sessions;
 pub mod trust;
 pub mod users;
@@ -45,6 +48,8 @@ use config::{Config, CredentialsConfig};
 use credentials::Hasher;
 use database::Database;
 use error::{Error, Result};
+use recovery::Recovery;
+use recovery::clerk::Clerk;
 use sessions::Sessions;
 use sessions::last_seen::LastSeen;
 use trust::{Feed, Trust};
@@ -69,6 +74,8 @@ pub struct App {
     pub sessions: Sessions,
     /// When each session was last seen.
     pub last_seen: LastSeen,
+    /// What users prove by mailed tokens; none where no mail is sent.
+    pub recovery: Option<Recovery>,
 }
 
 /// Prepares the database, and serves the gRPC API until `shutdown`. `socket` is bound, and listens only once there is
@@ -103,10 +110,22 @@ async fn start(config: Config) -> Result<App> {
     let hasher = Arc::new(Hasher::start(peppers, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run(Arc::clone(&trust)));
+    let recovery = config.mail.map(|mail| {
+        let languages = mail.languages();
+        let clerk = Clerk {
+            database: database.clone(),
+            kek: Arc::clone(&kek),
+            lifetimes: config.recovery_lifetimes,
+            per_hour: mail.per_hour,
+        };
+        tokio::spawn(clerk.run());
+        mail::start(database.clone(), Arc::clone(&kek), mail);
+        Recovery::new(database.clone(), hasher.clone(), feed.clone(), rules, Arc::clone(&kek), languages)
+    });
     let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
     let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), config.lifetimes);
     let last_seen = LastSeen::start(database.clone());
-    Ok(App { database, trust, feed, users, sessions, last_seen })
+    Ok(App { database, trust, feed, users, sessions, last_seen, recovery })
 }
 
 async fn migrate(database: &Database) -> Result<()> {

@@ -50,6 +50,7 @@ diesel::table! {
         digest -> Bytea,
         user_id -> Uuid,
         purpose -> Text,
+        language -> Text,
         email_canonical -> Text,
         password_version -> Int4,
         created_at -> Timestamptz,

@@ -25,7 +25,7 @@ use tracing::{Span, info, info_span, warn};
 use crate::database::Database;
 use crate::error::Error;
 use crate::ids::parse_uuid;
-use crate::{App, sessions, trust, users};
+use crate::{App, recovery, sessions, trust, users};
 use gate::Gate;
 use trust::Trust;
 use trust::grpc::Callers;
@@ -72,6 +72,11 @@ pub async fn run(
         )
         .add_service(
             trust::grpc::service(app.trust, app.feed.clone()).max_decoding_message_size(MAX_REQUEST_BYTES),
+        )
+        .add_optional_service(
+            app.recovery.map(|recovery| {
+                recovery::grpc::service(recovery).max_decoding_message_size(MAX_REQUEST_BYTES)
+            }),
         )
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;

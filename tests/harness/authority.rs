@@ -17,9 +17,14 @@ impl Authority {
 
     /// Its certificate, for those who believe it.
     pub fn certificate(&self) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        std::fs::write(file.path(), self.0.pem()).expect("is written");
-        file
+        file(&self.0.pem())
+    }
+
+    /// Files with a certificate for these names and with its key.
+    pub fn issue(&self, names: &[&str]) -> (tempfile::NamedTempFile, tempfile::NamedTempFile) {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let (certificate, key) = self.sign(CertificateParams::new(names).expect("are legal"));
+        (file(&certificate), file(&key))
     }
 
     /// Lets a cluster speak TLS, with a certificate for these names.
@@ -30,10 +35,22 @@ impl Authority {
 
     /// The same with whatever a certificate may say.
     pub fn certify_with(&self, cluster: &Cluster, parameters: CertificateParams) {
-        let key = KeyPair::generate().expect("there is randomness");
-        let certificate = parameters.signed_by(&key, &self.0).expect("is signed");
-        cluster.put("data/server.crt", &certificate.pem());
-        cluster.put("data/server.key", &key.serialize_pem());
+        let (certificate, key) = self.sign(parameters);
+        cluster.put("data/server.crt", &certificate);
+        cluster.put("data/server.key", &key);
         cluster.configure("ssl = on");
     }
+
+    /// A certificate and its key.
+    fn sign(&self, parameters: CertificateParams) -> (String, String) {
+        let key = KeyPair::generate().expect("there is randomness");
+        let certificate = parameters.signed_by(&key, &self.0).expect("is signed");
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("is written");
+    file
 }

@@ -15,12 +15,14 @@ mod http;
 mod link;
 mod load;
 mod logins;
+mod mailbox;
 mod naive_replica;
 mod pooler;
 mod process;
 mod raw;
 mod refusal;
 mod rpc;
+mod smtp_sink;
 mod standby;
 mod vigil;
 mod wire;
@@ -40,12 +42,14 @@ pub use http::{Answer, Http, Transport};
 pub use link::{Link, Verdict};
 pub use load::{Sample, Spinners, offer, percentile, rate, repeat};
 pub use logins::further_sessions;
+pub use mailbox::{Mail, Mailbox};
 pub use naive_replica::{Flaw, NaiveReplica};
 pub use pooler::Pooler;
 pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use refusal::{CANARY, assert_is_refused, bad_addresses, items};
 pub use rpc::{Rpc, outcome, with_token};
+pub use smtp_sink::{SmtpSink, Tls};
 pub use standby::Standby;
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};
@@ -95,6 +99,11 @@ impl Stack {
     /// An HTTP client of the gateway.
     pub fn http(&self) -> Http {
         Http::new(self.gateway.port)
+    }
+
+    /// What identity-service has mailed.
+    pub fn mailbox(&self) -> Mailbox {
+        self.identity.mailbox()
     }
 
     /// A gRPC client of identity-service.

@@ -12,15 +12,19 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Http, PASSWORD, Rpc};
+use super::{Http, Mailbox, PASSWORD, Rpc};
 
 /// The environment of an identity-service, its database and port apart. The lowest legal cost: these tests are not
-/// about how long a hash takes.
-pub const IDENTITY: [(&str, &str); 4] = [
+/// about how long a hash takes; and as many mails as are asked for.
+pub const IDENTITY: [(&str, &str); 8] = [
     ("ISSUER", "http://localhost:8000"),
     ("PASSWORD_PEPPER", "cGVwcGVyLXBlcHBlci1wZXBwZXItcGVwcGVyLXBlcHA="),
     ("KEY_ENCRYPTION_KEY", "a2V5LWVuY3J5cHRpb24ta2V5LWZvci10aGUtdGVzdHM="),
     ("BCRYPT_COST", "10"),
+    ("MAIL_FROM", "Camelot <no-reply@camelot.bt>"),
+    ("LINK_RESET", "http://localhost:3000/reset-password?token={token}"),
+    ("LINK_VERIFY", "http://localhost:3000/verify?token={token}"),
+    ("MAILS_PER_HOUR", "0"),
 ];
 /// The environment of a gateway, its port and its identity-service apart.
 pub const GATEWAY: [(&str, &str); 1] = [("PUBLIC_ORIGIN", "http://localhost:8000")];
@@ -32,6 +36,7 @@ pub struct Process {
     name: &'static str,
     variables: Vec<(String, String)>,
     log: tempfile::NamedTempFile,
+    mails: Mailbox,
 }
 
 impl Process {
@@ -40,7 +45,11 @@ impl Process {
         let port = free_port();
         let mut all = vec![("DATABASE_URL".to_owned(), database_url.to_owned())];
         all.push(("LISTEN_ADDRESS".to_owned(), format!("127.0.0.1:{port}")));
-        Self::serve("identity-service", port, all, &[&IDENTITY, variables].concat())
+        let mails = Mailbox::new();
+        all.push(("MAIL".to_owned(), mails.url()));
+        let mut process = Self::serve("identity-service", port, all, &[&IDENTITY, variables].concat());
+        process.mails = mails;
+        process
     }
 
     /// A gateway in front of this identity-service, on a port of its own.
@@ -65,7 +74,12 @@ impl Process {
         variables.extend(further.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
         let child = Mutex::new(spawn(name, &variables, &log));
-        Self { port, child, name, variables, log }
+        Self { port, child, name, variables, log, mails: Mailbox::new() }
+    }
+
+    /// Where an identity-service writes its mails, unless it has another `MAIL`.
+    pub fn mailbox(&self) -> Mailbox {
+        self.mails.clone()
     }
 
     /// Starts the process again, on the same port, after [`Process::kill`] or [`Process::wait`].

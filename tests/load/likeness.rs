@@ -1,8 +1,9 @@
 //! Whether two kinds of requests can be told apart by how long they take.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::harness::rounds;
+use crate::harness::{Client, rounds};
 
 /// How far the area under the curve of the best threshold may be from one half, which is to guess: a threshold that
 /// puts each time into the one lot or the other. It is also the share of pairs, one of each lot, in which the second
@@ -42,6 +43,55 @@ impl Likeness {
     /// Whether nobody can tell them apart.
     pub fn is_indistinguishable(&self) -> bool {
         (self.area - 0.5).abs() <= self.area_bound && self.gap <= self.gap_bound
+    }
+}
+
+/// Kinds of requests that are all answered alike.
+pub struct Trials {
+    /// Of the gateway.
+    pub port: u16,
+    /// The status and the body of every answer.
+    pub answer: (u16, &'static str),
+    /// A request of each kind, by the name of the kind.
+    pub kinds: Vec<(&'static str, Arc<[u8]>)>,
+}
+
+impl Trials {
+    /// How long requests of each kind take. They take turns, in an order that is drawn anew each time, so that whatever
+    /// else the machine does meets all alike.
+    pub async fn measure(&self, count: usize) -> Vec<Vec<Duration>> {
+        let client = Client::new(&[self.port]);
+        let mut times = vec![Vec::new(); self.kinds.len()];
+        // The first round opens connections.
+        for round in 0..=count {
+            let mut order: Vec<_> =
+                (0..self.kinds.len()).map(|index| (uuid::Uuid::new_v4(), index)).collect();
+            order.sort_unstable();
+            for (_, index) in order {
+                let (name, request) = &self.kinds[index];
+                let started = Instant::now();
+                let heard = client.send(request).await.expect("the gateway answers");
+                let took = started.elapsed();
+                assert_eq!((heard.status, heard.body.as_str()), self.answer, "{name}");
+                if round > 0 {
+                    times[index].push(took);
+                }
+            }
+        }
+        times
+    }
+
+    /// Fails if requests of any kind can be told from those of the first by how long they take.
+    pub async fn assert_alike(&self, count: usize) {
+        let times = self.measure(count).await;
+        let first = self.kinds[0].0;
+        let likenesses = self.kinds.iter().zip(&times).skip(1).map(|((name, _), times_of_it)| {
+            let likeness = Likeness::of(&times[0], times_of_it);
+            println!("{name} against {first}: {likeness:?}");
+            (name, likeness)
+        });
+        let told: Vec<_> = likenesses.filter(|(_, likeness)| !likeness.is_indistinguishable()).collect();
+        assert!(told.is_empty(), "can be told from {first}: {told:?}");
     }
 }
 

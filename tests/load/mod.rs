@@ -7,3 +7,4 @@ mod likeness;
 mod slow_replica;
 mod traffic;
 mod uniform;
+mod uniform_recovery;

@@ -1,10 +1,8 @@
 //! A login that fails takes the same time whatever it fails of: who measures learns nothing about who has an account,
 //! and in what state it is.
 
-use std::time::{Duration, Instant};
-
-use super::likeness::Likeness;
-use crate::harness::{Client, PASSWORD, Stack, request, rounds, urlencoded};
+use super::likeness::{Likeness, Trials};
+use crate::harness::{PASSWORD, Stack, request, rounds, urlencoded};
 
 /// A kind of login that fails.
 struct Kind {
@@ -41,46 +39,19 @@ impl Kind {
     }
 }
 
-/// How long logins of each kind take. They take turns, in an order that is drawn anew each time, so that whatever else
-/// the machine does meets all alike.
-async fn measure(stack: &Stack, kinds: &[Kind], count: usize) -> Vec<Vec<Duration>> {
-    let client = Client::new(&[stack.gateway.port]);
-    let requests: Vec<_> = kinds
-        .iter()
-        .map(|kind| {
-            let fields = [("username", kind.email.as_bytes()), ("password", kind.password.as_bytes())];
-            request("POST", "/auth/jwt/login", "", &urlencoded(&fields))
-        })
-        .collect();
-    let mut times = vec![Vec::new(); kinds.len()];
-    // The first round opens connections.
-    for round in 0..=count {
-        let mut order: Vec<_> = (0..kinds.len()).map(|index| (uuid::Uuid::new_v4(), index)).collect();
-        order.sort_unstable();
-        for (_, index) in order {
-            let started = Instant::now();
-            let heard = client.send(&requests[index]).await.expect("the gateway answers");
-            let took = started.elapsed();
-            let said = (heard.status, heard.body.as_str());
-            assert_eq!(said, (400, r#"{"detail":"LOGIN_BAD_CREDENTIALS"}"#), "{}", kinds[index].name);
-            if round > 0 {
-                times[index].push(took);
-            }
-        }
-    }
-    times
+/// The answer to all of them.
+const REFUSED: (u16, &str) = (400, r#"{"detail":"LOGIN_BAD_CREDENTIALS"}"#);
+
+fn trials(stack: &Stack, kinds: &[Kind]) -> Trials {
+    let trial = |kind: &Kind| {
+        let fields = [("username", kind.email.as_bytes()), ("password", kind.password.as_bytes())];
+        (kind.name, request("POST", "/auth/jwt/login", "", &urlencoded(&fields)))
+    };
+    Trials { port: stack.gateway.port, answer: REFUSED, kinds: kinds.iter().map(trial).collect() }
 }
 
-/// Fails if logins of any kind can be told from those of the first by how long they take.
 async fn assert_alike(stack: &Stack, kinds: &[Kind], count: usize) {
-    let times = measure(stack, kinds, count).await;
-    let likenesses = kinds.iter().zip(&times).skip(1).map(|(kind, times_of_it)| {
-        let likeness = Likeness::of(&times[0], times_of_it);
-        println!("{} against {}: {likeness:?}", kind.name, kinds[0].name);
-        (kind.name, likeness)
-    });
-    let told: Vec<_> = likenesses.filter(|(_, likeness)| !likeness.is_indistinguishable()).collect();
-    assert!(told.is_empty(), "can be told from {}: {told:?}", kinds[0].name);
+    trials(stack, kinds).assert_alike(count).await;
 }
 
 #[tokio::test]
@@ -145,7 +116,7 @@ async fn t_control_a_login_that_is_answered_without_a_hash_is_told_from_a_wrong_
     let stack = Stack::start().await;
     let none = Kind { name: "no address", email: "camelot.bt".to_owned(), password: PASSWORD };
     let kinds = [Kind::wrong_password(&stack).await, none];
-    let times = measure(&stack, &kinds, rounds(40, 400)).await;
+    let times = trials(&stack, &kinds).measure(rounds(40, 400)).await;
     let likeness = Likeness::of(&times[0], &times[1]);
     assert!(!likeness.is_indistinguishable(), "{likeness:?}");
 }

@@ -17,6 +17,7 @@ CREATE TABLE recovery_tokens (
     digest bytea PRIMARY KEY,
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     purpose text NOT NULL CHECK (purpose IN ('reset', 'verify')),
+    language text NOT NULL,
     email_canonical text COLLATE "C" NOT NULL,
     password_version integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -32,6 +33,7 @@ COMMENT ON TABLE recovery_tokens IS 'The tokens that were mailed and have not ex
 COMMENT ON COLUMN recovery_tokens.digest IS 'SHA-256 of the token, which itself is nowhere but in the mail.';
 COMMENT ON COLUMN recovery_tokens.user_id IS 'Whose token it is.';
 COMMENT ON COLUMN recovery_tokens.purpose IS 'What it is for: reset, a new password; verify, to show that the address is the user''s.';
+COMMENT ON COLUMN recovery_tokens.language IS 'In which language it was mailed: so is the notice of its use.';
 COMMENT ON COLUMN recovery_tokens.email_canonical IS 'users.email_canonical when it was made: a verify token is about this address and no other.';
 COMMENT ON COLUMN recovery_tokens.password_version IS 'users.password_version when it was made: a reset token is good for as long as that is the password.';
 COMMENT ON COLUMN recovery_tokens.created_at IS 'When it was made.';

@@ -31,6 +31,8 @@ variables! {
     REFRESH_LIFETIME_SECONDS Some("2592000"), "for how long a session can be refreshed, from the login on, 60 to 31536000 seconds; no less than REFRESH_IDLE_SECONDS";
     REFRESH_IDLE_SECONDS Some("604800"), "for how long a refresh token is good that is not used, 60 to 31536000 seconds; no less than ACCESS_TOKEN_LIFETIME_SECONDS";
     REFRESH_GRACE_SECONDS Some("10"), "for how long a refresh token may be used again, since answers are lost, 1 to 60 seconds";
+    RESET_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a mailed token for a new password is good, 60 to 86400 seconds";
+    VERIFY_TOKEN_LIFETIME_SECONDS Some("86400"), "for how long a mailed token for an e-mail address is good, 60 to 2592000 seconds";
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";

@@ -19,10 +19,11 @@ use crate::credentials::Hasher;
 use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
+use crate::secret::Secret;
 use crate::trust::keys::KeySet;
 use crate::trust::{self, Feed, Trust};
 use model::{Caller, Grant, Lifetimes, RefreshToken, Session, Target, Tokens};
-use refresh::token::{RefreshKey, Secret};
+use refresh::token::RefreshKey;
 
 pub use refresh::model::RefreshRefusal;
 pub(crate) use store::{is_live, list, live_session};

@@ -98,7 +98,8 @@ fn parse_new_id(now: SystemTime, id: &str) -> Result<UserId, Violation> {
     Ok(id.into())
 }
 
-fn parse_email(email: &str) -> Result<Email, Violation> {
+/// The address that a request names.
+pub(crate) fn parse_email(email: &str) -> Result<Email, Violation> {
     Email::parse(email).map_err(|error| Violation::new("email", error.to_string()))
 }
 
@@ -143,7 +144,8 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
     Ok(changes)
 }
 
-fn to_user(user: &User) -> v1::User {
+/// A user, as callers see him.
+pub(crate) fn to_user(user: &User) -> v1::User {
     v1::User {
         id: user.id.as_uuid().to_string(),
         email: user.email.clone(),

@@ -4,6 +4,7 @@ mod access;
 pub mod grpc;
 pub mod model;
 pub mod operator;
+pub(crate) mod recovered;
 mod sessions_of;
 mod store;
 
@@ -17,6 +18,7 @@ use crate::database::{Database, PointConnection, Transaction};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
 use crate::page::Page;
+use crate::recovery;
 use crate::sessions::{self, model::Caller};
 use crate::trust::Feed;
 use access::authorise;
@@ -239,6 +241,9 @@ async fn apply(
         }
     };
     let user = store::update(connection, before, changes, password, epoch).await?;
+    if changes.moves(before) {
+        recovery::forget_address(connection, id).await?;
+    }
     if let (Some(own_session), true) = (own_session, password.is_some()) {
         sessions::follow_password(connection, id, own_session).await?;
     }

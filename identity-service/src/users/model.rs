@@ -166,7 +166,8 @@ impl Changes {
     }
 
     /// Whether the address becomes another one, not only another spelling.
-    fn moves(&self, before: &UserState) -> bool {
+    #[must_use]
+    pub fn moves(&self, before: &UserState) -> bool {
         self.email.as_ref().is_some_and(|email| email.canonical() != before.email_canonical)
     }
 }

@@ -230,6 +230,21 @@ pub(super) async fn list(
     Ok(rows.into_iter().map(|row| UserState::from(row).user).collect())
 }
 
+/// The user with an id, whom nobody can change until the transaction ends.
+pub(super) async fn lock_by_id(
+    connection: &mut AsyncPgConnection,
+    id: UserId,
+) -> QueryResult<Option<UserState>> {
+    let row: Option<Row> = users::table
+        .find(id.as_uuid())
+        .select(Row::as_select())
+        .for_no_key_update()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(UserState::from))
+}
+
 /// The user with an address, whom nobody can change until the transaction ends.
 pub(super) async fn lock_by_email(
     connection: &mut AsyncPgConnection,

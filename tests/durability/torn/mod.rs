@@ -1,4 +1,4 @@
-//! F05: a change is torn at every step of its transaction, and never done by halves.
+//! F05, F06: a change is torn at every step of its transaction, and never done by halves.
 
 mod flows;
 mod judge;

@@ -9,12 +9,12 @@ use tracing::{Instrument as _, warn};
 use super::client::Client;
 use super::model::{Grant, NewSession, Session};
 use super::refresh::model::Chain;
-use super::refresh::token::Secret;
 use super::{Sessions, refresh};
 use crate::credentials::{Password, StoredPassword, Verdict};
 use crate::database::PointConnection;
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
+use crate::secret::Secret;
 
 impl Sessions {
     /// Logs a user in; of the client that asks for it the session keeps what it was told. With `offline_access` the

@@ -44,7 +44,7 @@ impl RefreshKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sessions::refresh::token::Secret;
+    use crate::secret::Secret;
     use proptest::prelude::*;
 
     fn key() -> RefreshKey {

@@ -15,9 +15,10 @@ use super::model::{Grant, Lifetimes, Tokens};
 use crate::database::Transaction;
 use crate::error::{Error, Result, Violation};
 use crate::ids::{SessionId, UserId};
+use crate::secret::Secret;
 use crate::trust;
 use model::{RefreshRefusal, Use};
-use token::{RefreshKey, Secret};
+use token::RefreshKey;
 
 /// What a refresh gives, before it is signed: an access token, and the next refresh token, which is good until then.
 type Given = (Grant, Secret, SystemTime);

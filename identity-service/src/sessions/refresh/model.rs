@@ -7,8 +7,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::token::{RefreshKey, Secret};
+use super::token::RefreshKey;
 use crate::ids::SessionId;
+use crate::secret::Secret;
 use crate::sessions::model::Lifetimes;
 
 /// How many tokens before the newest are known by when they were first used.

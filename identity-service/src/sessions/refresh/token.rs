@@ -6,16 +6,15 @@
 //! whoever knows it could end the session with a secret that he has made up, as if an old token had come again.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{digest, hmac, rand};
+use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Result};
 use crate::ids::SessionId;
+use crate::secret::{LENGTH as SECRET, Secret};
 
 const ID: usize = 16;
-const SECRET: usize = 32;
 /// How many bytes of the HMAC are the tag: half of them (RFC 2104 section 5).
 const TAG: usize = 16;
 /// The length of a token in characters of base64url.
@@ -28,29 +27,6 @@ const OF_SUCCESSOR: &[u8] = b"portcullis refresh token: successor";
 /// The key that refresh tokens are made with, the same for all replicas.
 pub struct RefreshKey(hmac::Key);
 
-/// The secret in a refresh token. No `Debug`, and wiped from memory in the end.
-#[derive(PartialEq, Eq)]
-pub struct Secret(Zeroizing<[u8; SECRET]>);
-
-impl Secret {
-    /// That of the first token of a session.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the system gives no randomness.
-    pub fn random() -> Result<Self> {
-        let mut secret = Zeroizing::new([0; SECRET]);
-        let filled = rand::fill(secret.as_mut_slice());
-        filled.map_err(|_| Error::Internal("the system gives no randomness".into()))?;
-        Ok(Self(secret))
-    }
-
-    /// What is stored of it: SHA-256. It is random, so that no slower hash is needed.
-    #[must_use]
-    pub fn digest(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA256, self.0.as_slice()).as_ref().to_vec()
-    }
-}
-
 impl RefreshKey {
     /// A key of 32 random bytes.
     #[must_use]
@@ -61,8 +37,8 @@ impl RefreshKey {
     /// The token of a session with this secret.
     #[must_use]
     pub fn token(&self, session: SessionId, secret: &Secret) -> String {
-        let (id, tag) = (session.as_uuid(), self.mac(OF_TAG, session, secret.0.as_slice()));
-        let bytes = [id.as_bytes().as_slice(), secret.0.as_slice(), &tag.as_ref()[..TAG]].concat();
+        let (id, tag) = (session.as_uuid(), self.mac(OF_TAG, session, secret.as_bytes()));
+        let bytes = [id.as_bytes().as_slice(), secret.as_bytes(), &tag.as_ref()[..TAG]].concat();
         URL_SAFE_NO_PAD.encode(Zeroizing::new(bytes))
     }
 
@@ -75,8 +51,8 @@ impl RefreshKey {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(token).ok()?);
         let (id, rest) = bytes.split_first_chunk::<ID>()?;
         let (secret, tag) = rest.split_first_chunk::<SECRET>()?;
-        let (session, secret) = (SessionId::from(Uuid::from_bytes(*id)), Secret(Zeroizing::new(*secret)));
-        let genuine = self.mac(OF_TAG, session, secret.0.as_slice());
+        let (session, secret) = (SessionId::from(Uuid::from_bytes(*id)), Secret::new(*secret));
+        let genuine = self.mac(OF_TAG, session, secret.as_bytes());
         verify_slices_are_equal(&genuine.as_ref()[..TAG], tag).ok()?;
         Some((session, secret))
     }
@@ -84,9 +60,9 @@ impl RefreshKey {
     /// The secret of the token that follows the one with this secret.
     #[must_use]
     pub fn successor(&self, session: SessionId, secret: &Secret) -> Secret {
-        let mac = self.mac(OF_SUCCESSOR, session, secret.0.as_slice());
+        let mac = self.mac(OF_SUCCESSOR, session, secret.as_bytes());
         let bytes: &[u8; SECRET] = mac.as_ref().try_into().expect("an HMAC-SHA-256 has 32 bytes");
-        Secret(Zeroizing::new(*bytes))
+        Secret::new(*bytes)
     }
 
     /// Of a session, and of what else there is.
@@ -113,12 +89,12 @@ mod tests {
     }
 
     fn secret(byte: u8) -> Secret {
-        Secret(Zeroizing::new([byte; 32]))
+        Secret::new([byte; 32])
     }
 
     /// What a token says, for whoever believes it.
     fn read(key: &RefreshKey, token: &str) -> Option<(SessionId, Vec<u8>)> {
-        key.read(token).map(|(session, secret)| (session, secret.0.to_vec()))
+        key.read(token).map(|(session, secret)| (session, secret.as_bytes().to_vec()))
     }
 
     #[test]
@@ -152,30 +128,26 @@ mod tests {
 
     #[test]
     fn a_successor_depends_on_the_key_the_session_and_the_secret_and_on_nothing_else() {
-        let successor = key().successor(session(1), &secret(2)).0;
-        assert_eq!(successor, key().successor(session(1), &secret(2)).0);
+        let successor = key().successor(session(1), &secret(2));
+        assert!(successor == key().successor(session(1), &secret(2)));
         for other in [
-            key().successor(session(1), &secret(3)).0,
-            key().successor(session(3), &secret(2)).0,
-            RefreshKey::new(&[8; 32]).successor(session(1), &secret(2)).0,
-            secret(2).0,
+            key().successor(session(1), &secret(3)),
+            key().successor(session(3), &secret(2)),
+            RefreshKey::new(&[8; 32]).successor(session(1), &secret(2)),
+            secret(2),
         ] {
-            assert_ne!(successor, other);
+            assert!(successor != other);
         }
         // Who sees the tag of a token does not know the half of its successor.
-        assert_ne!(key().mac(OF_TAG, session(1), secret(2).0.as_slice()).as_ref()[..TAG], successor[..TAG]);
-    }
-
-    #[test]
-    fn no_two_sessions_begin_with_the_same_secret() {
-        assert!(Secret::random().unwrap() != Secret::random().unwrap());
+        let tag = key().mac(OF_TAG, session(1), secret(2).as_bytes());
+        assert_ne!(tag.as_ref()[..TAG], successor.as_bytes()[..TAG]);
     }
 
     proptest! {
         #[test]
         fn every_token_is_read_as_it_was_made(id in any::<[u8; 16]>(), bytes in any::<[u8; 32]>()) {
             let session = SessionId::from(Uuid::from_bytes(id));
-            let token = key().token(session, &Secret(Zeroizing::new(bytes)));
+            let token = key().token(session, &Secret::new(bytes));
             prop_assert_eq!(read(&key(), &token), Some((session, bytes.to_vec())));
         }
 
