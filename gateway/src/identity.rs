@@ -6,6 +6,7 @@
 
 mod call;
 mod message;
+mod recovery;
 pub mod replicas;
 mod sessions;
 pub mod watch;

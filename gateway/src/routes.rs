@@ -7,7 +7,8 @@ use actix_web::http::Method;
 use actix_web::web;
 
 use crate::endpoints::{
-    check, discovery, health, jwks, login, logout, me, refresh, register as registration, sessions, user,
+    check, discovery, health, jwks, login, logout, me, recovery, refresh, register as registration, sessions,
+    user,
 };
 
 /// Who may use a route.
@@ -54,6 +55,10 @@ routes! {
     POST   "/auth/cookie/refresh"               Public     refresh::cookie;
     POST   "/auth/jwt/logout"                   User       logout::bearer;
     POST   "/auth/cookie/logout"                Public     logout::cookie;
+    POST   "/auth/forgot-password"              Public     recovery::forgot_password;
+    POST   "/auth/reset-password"               Public     recovery::reset_password;
+    POST   "/auth/request-verify-token"         Public     recovery::request_verify_token;
+    POST   "/auth/verify"                       Public     recovery::verify;
     GET    "/auth/check"                        User       check::read;
     GET    "/users/me"                          User       me::read;
     PATCH  "/users/me"                          User       me::update;

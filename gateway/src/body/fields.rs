@@ -40,12 +40,8 @@ pub fn registration(object: Map<String, Value>) -> Result<Registration, Failure>
     let password = fields.required("password", Fields::string);
     fields.flags();
     fields.others();
-    match (email, password) {
-        (Some(email), Some(password)) if fields.wrong.is_empty() => {
-            Ok(Registration { email, password: password.into() })
-        }
-        _ => Err(Failure::Invalid(fields.wrong)),
-    }
+    let (email, password) = fields.finish(email.zip(password))?;
+    Ok(Registration { email, password: password.into() })
 }
 
 /// Reads a PATCH. `null` means not given.
@@ -70,17 +66,17 @@ fn check_email(text: &str) -> Result<(), String> {
 }
 
 /// An object whose fields are taken out, and what was wrong with them.
-struct Fields {
+pub(super) struct Fields {
     object: Map<String, Value>,
     wrong: Vec<Item>,
 }
 
 impl Fields {
-    fn new(object: Map<String, Value>) -> Self {
+    pub(super) fn new(object: Map<String, Value>) -> Self {
         Self { object, wrong: Vec::new() }
     }
 
-    fn required<T>(&mut self, name: &str, read: fn(&str, Value) -> Result<T, Item>) -> Option<T> {
+    pub(super) fn required<T>(&mut self, name: &str, read: fn(&str, Value) -> Result<T, Item>) -> Option<T> {
         let value = self.object.swap_remove(name);
         self.keep(value.map_or_else(|| Err(invalid::missing(name)), |value| read(name, value)))
     }
@@ -95,9 +91,17 @@ impl Fields {
     }
 
     /// All other fields are ignored, but for what no field may hold.
-    fn others(&mut self) {
+    pub(super) fn others(&mut self) {
         if self.object.iter().any(|(name, value)| name.contains('\0') || has_nul(value)) {
             self.wrong.push(invalid::stray_nul());
+        }
+    }
+
+    /// What was read, if nothing is wrong.
+    pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, Failure> {
+        match read {
+            Some(read) if self.wrong.is_empty() => Ok(read),
+            _ => Err(Failure::Invalid(self.wrong)),
         }
     }
 
@@ -105,7 +109,7 @@ impl Fields {
         result.map_err(|item| self.wrong.push(item)).ok()
     }
 
-    fn string(name: &str, value: Value) -> Result<String, Item> {
+    pub(super) fn string(name: &str, value: Value) -> Result<String, Item> {
         match value {
             Value::String(text) => Ok(text),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
@@ -114,7 +118,7 @@ impl Fields {
         }
     }
 
-    fn email(name: &str, value: Value) -> Result<String, Item> {
+    pub(super) fn email(name: &str, value: Value) -> Result<String, Item> {
         let text = Self::string(name, value)?;
         match check_email(&text) {
             Ok(()) => Ok(text),

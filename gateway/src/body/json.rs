@@ -35,6 +35,22 @@ pub fn object(body: &Body) -> Result<Map<String, Value>, Failure> {
     }
 }
 
+/// The object that a body holds; one without fields for a body that is missing, or is not said to be JSON, or not an
+/// object. So reads FastAPI whose fields are named one by one (`Body(embed=True)`).
+///
+/// # Errors
+/// FastAPI's 422 for a body that is said to be JSON and is not.
+pub fn embedded(body: &Body) -> Result<Map<String, Value>, Failure> {
+    if body.bytes.is_empty() || !is_json(&body.essence) {
+        return Ok(Map::new());
+    }
+    match parse(&body.bytes) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Ok(Map::new()),
+        Err((byte, problem)) => Err(Failure::Invalid(vec![invalid::not_json(byte, problem)])),
+    }
+}
+
 /// `application/json` and `application/*+json`, whatever their parameters.
 fn is_json(essence: &str) -> bool {
     essence

@@ -3,12 +3,14 @@
 //! - [`json`]: from bytes to an object, strictly
 //! - [`fields`]: from an object to values, with all that is wrong reported at once
 //! - [`form`]: the forms of login and refresh
+//! - [`recovery`]: the bodies of the recovery routes
 //! - [`invalid`]: FastAPI's 422
 
 pub mod fields;
 pub mod form;
 pub mod invalid;
 pub mod json;
+pub mod recovery;
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ pub mod jwks;
 pub mod login;
 pub mod logout;
 pub mod me;
+pub mod recovery;
 pub mod refresh;
 pub mod register;
 pub mod sessions;
