@@ -2,8 +2,10 @@
 //!
 //! - `variables`: every variable
 //! - `secrets`: those that nobody may see
+//! - `user_schema`: the file with the operator's own fields
 
 mod secrets;
+mod user_schema;
 mod variables;
 
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use crate::credentials::{PasswordRules, Peppers};
 use crate::database::{self, Servers};
 use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
+use crate::users::profile::OwnFields;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
@@ -76,6 +79,8 @@ pub struct Config {
     pub key_rotation: Option<Duration>,
     /// For how long tokens and sessions are good.
     pub lifetimes: Lifetimes,
+    /// The operator's own fields of users.
+    pub own_fields: OwnFields,
 }
 
 /// How the log is written.
@@ -116,6 +121,7 @@ impl<'a> Vars<'a> {
                 days => Some(Duration::from_secs(days * 24 * 60 * 60)),
             },
             lifetimes: self.lifetimes()?,
+            own_fields: self.own_fields()?,
         })
     }
 

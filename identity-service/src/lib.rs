@@ -101,7 +101,7 @@ async fn start(config: Config) -> Result<App> {
     let hasher = Arc::new(Hasher::start(peppers, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run(Arc::clone(&trust)));
-    let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
+    let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules, config.own_fields);
     let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), config.lifetimes);
     let last_seen = LastSeen::start(database.clone());
     Ok(App { database, trust, feed, users, sessions, last_seen })

@@ -32,6 +32,7 @@ variables! {
     REFRESH_IDLE_SECONDS Some("604800"), "for how long a refresh token is good that is not used, 60 to 31536000 seconds; no less than ACCESS_TOKEN_LIFETIME_SECONDS";
     REFRESH_GRACE_SECONDS Some("10"), "for how long a refresh token may be used again, since answers are lost, 1 to 60 seconds";
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
+    USER_SCHEMA Some(""), "the path of a JSON Schema (draft 2020-12) of an object, whose properties are further fields of users";
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
     DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; two more serve single reads and hear of revocations";
