@@ -43,7 +43,7 @@ impl fmt::Display for FieldPath {
         for (place, step) in self.0.iter().enumerate() {
             match step {
                 Step::Name(name) if !is_plain(name) => {
-                    write!(f, "[{}]", serde_json::Value::from(name.as_str()))?
+                    write!(f, "[{}]", serde_json::Value::from(name.as_str()))?;
                 }
                 Step::Name(name) if place == 0 => f.write_str(name)?,
                 Step::Name(name) => write!(f, ".{name}")?,

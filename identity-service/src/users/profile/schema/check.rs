@@ -102,10 +102,9 @@ fn check_below(root: &Value, schema: &Value, place: &str, depth: usize) -> Resul
     };
     check_keywords(root, keywords, place)?;
     let is_property = depth == 1 && place.starts_with("/properties/");
-    if let Some(mark) = ["readOnly", "writeOnly"].into_iter().find(|mark| keywords.contains_key(*mark)) {
-        if !is_property {
-            return Err(format!("{place}/{mark}: it has no effect here: only right in a property"));
-        }
+    let mark = ["readOnly", "writeOnly"].into_iter().find(|mark| keywords.contains_key(*mark));
+    if let Some(mark) = mark.filter(|_| !is_property) {
+        return Err(format!("{place}/{mark}: it has an effect only where a property begins"));
     }
     for (keyword, value) in keywords {
         let place = step(place, keyword);
@@ -135,10 +134,9 @@ fn check_keywords(root: &Value, keywords: &Map<String, Value>, place: &str) -> R
         };
         return Err(format!("{place}/{keyword}: {target:?}: {problem}"));
     }
-    if let Some(format) = keywords.get("format").and_then(Value::as_str) {
-        if !options().is_known_format(Draft::Draft202012, format) {
-            return Err(format!("{place}/format: {format:?} is no format that can be checked"));
-        }
+    let format = keywords.get("format").and_then(Value::as_str);
+    if let Some(format) = format.filter(|format| !options().is_known_format(Draft::Draft202012, format)) {
+        return Err(format!("{place}/format: {format:?} is no format that can be checked"));
     }
     if let Some(draft) = keywords.get("$schema").filter(|draft| !is_ours(draft)) {
         return Err(format!("{place}/$schema: {draft} is not {DRAFT}"));
