@@ -12,6 +12,7 @@ use identity_service::error::Error;
 use identity_service::sessions::RefreshRefusal;
 use identity_service::status::classify;
 use portcullis_proto::reason::Reason;
+use portcullis_proto::violation::Kind;
 
 /// One error of each kind.
 fn errors() -> Vec<Error> {
@@ -38,7 +39,11 @@ fn errors() -> Vec<Error> {
 fn every_reason_has_one_grpc_code_and_one_http_answer_an_operation() {
     let errors = errors();
     let details = |field: &str| Details {
-        violations: vec![Violation { field: field.into(), description: "DESCRIPTION".into() }],
+        violations: vec![Violation {
+            field: field.into(),
+            kind: Kind::ValueError,
+            description: "DESCRIPTION".into(),
+        }],
         retry_after: Some(Duration::from_secs(2)),
     };
     let mut table = String::new();

@@ -17,7 +17,7 @@ const GET_KEYS: &str = "/portcullis.identity.v1.TrustService/GetKeys";
 const GET_USER: &str = "/portcullis.identity.v1.UsersService/GetUser";
 const LOG_IN: &str = "/portcullis.identity.v1.SessionsService/CreateSession";
 
-/// The largest message.
+/// The largest message; of those about users, which have the operator's own fields, `profile/rpc.rs` knows another.
 const CAP: usize = 64 * 1024;
 /// The longest that a call takes.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -49,7 +49,13 @@ impl Checkout {
 
     /// Starts `up` and reads what it prints until it is ready.
     fn up(&self, port: u16) -> Child {
+        self.up_with(port, "")
+    }
+
+    /// The same with own fields of users, by the schema in this file, as it is called from the checkout.
+    fn up_with(&self, port: u16, schema: &str) -> Child {
         let mut command = self.script("up", &["--port", &port.to_string()]);
+        command.current_dir(self.folder.path()).env("USER_SCHEMA", schema);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = String::new();
@@ -109,7 +115,11 @@ async fn one_command_starts_everything_keeps_the_data_and_stops_everything() {
     assert_eq!(stop(up, "TERM"), Some(143));
     assert!(http.try_get("/health/live").await.is_none());
 
-    let up = checkout.up(port);
+    let up = checkout.up_with(port, "deploy/local/user-schema.json");
+    let body =
+        serde_json::json!({"email": "lancelot@camelot.bt", "password": PASSWORD, "first_name": "Lancelot"});
+    let nameless = http.json("POST", "/auth/register", "", body).await;
+    assert!(nameless.status == 422 && nameless.body.contains("last_name"), "{nameless:?}");
     let me = http.bare("GET", "/users/me", &http.token(EMAIL, PASSWORD).await).await;
     assert_eq!(me.json()["is_superuser"], true);
     let down = checkout.script("down", &["--wipe"]).output().unwrap();

@@ -14,6 +14,7 @@ mod flow;
 mod forward_auth;
 mod local;
 mod parity;
+mod profile;
 mod registration;
 
 // Who may do what, and what ends when.

@@ -20,12 +20,13 @@ use portcullis_proto::v1;
 use portcullis_proto::v1::users_service_client::UsersServiceClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::body::fields::{Changes, Registration};
 use crate::failure::{Failure, Operation};
 use call::{Call, Context};
-use message::{to_id, to_update, to_user};
+use message::{to_id, to_profile, to_update, to_user};
 use replicas::{Channels, Replicas};
 
 pub use sessions::{RefreshToken, Session, Tokens, Which};
@@ -47,6 +48,9 @@ pub struct User {
     pub is_active: bool,
     pub is_superuser: bool,
     pub is_verified: bool,
+    /// The operator's own fields.
+    #[serde(flatten)]
+    pub own: Map<String, Value>,
 }
 
 /// Whom a call is about.
@@ -89,7 +93,7 @@ impl Identity {
             user_id: id.to_string(),
             email: user.email.clone(),
             password: user.password.expose_secret().to_owned(),
-            profile: None,
+            profile: to_profile(&user.others),
         };
         let call = self.call(Operation::Register, HASHING_TIMEOUT).repeatable();
         let create = async |channel, request| UsersServiceClient::new(channel).create_user(request).await;

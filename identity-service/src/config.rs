@@ -2,8 +2,10 @@
 //!
 //! - `variables`: every variable
 //! - `secrets`: those that nobody may see
+//! - `user_schema`: the file with the operator's own fields
 
 mod secrets;
+mod user_schema;
 mod variables;
 
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use crate::mail::MailConfig;
 use crate::recovery::model::Lifetimes as RecoveryLifetimes;
 use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
+use crate::users::profile::OwnFields;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
@@ -83,6 +86,8 @@ pub struct Config {
     pub recovery_lifetimes: RecoveryLifetimes,
     /// How mails are sent; `None`: there is no recovery by mail.
     pub mail: Option<MailConfig>,
+    /// The operator's own fields of users.
+    pub own_fields: OwnFields,
 }
 
 /// How the log is written.
@@ -132,6 +137,7 @@ impl<'a> Vars<'a> {
                     30 * 24 * 60 * 60,
                 )?),
             },
+            own_fields: self.own_fields()?,
         })
     }
 

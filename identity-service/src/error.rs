@@ -1,6 +1,9 @@
 //! Why an action fails, in the words of the domain. [`crate::status`] says what a caller is told.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use portcullis_proto::violation::Kind;
 
 use crate::credentials::PasswordRule;
 use crate::sessions::RefreshRefusal;
@@ -76,16 +79,18 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// One malformed field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The name of the field, as in the request.
-    pub field: &'static str,
+    /// The name of the field, as in the request, or the way to it: a [`portcullis_proto::field_path::FieldPath`].
+    pub field: Cow<'static, str>,
+    /// What is wrong with it, for programs.
+    pub kind: Kind,
     /// What is wrong with it, for the caller; it does not repeat the value.
     pub description: String,
 }
 
 impl Violation {
-    /// Of this field, with this description.
-    pub fn new(field: &'static str, description: impl Into<String>) -> Self {
-        Self { field, description: description.into() }
+    /// Of this field, with this description; of no kind of its own.
+    pub fn new(field: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), kind: Kind::ValueError, description: description.into() }
     }
 }
 

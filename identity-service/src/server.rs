@@ -34,6 +34,9 @@ use trust::grpc::Callers;
 const DRAIN: Duration = Duration::from_secs(10);
 /// The largest request; the largest legal one has a password of 1 KiB.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// The largest request about users. Their own fields come as a `Struct`, where a number takes 11 bytes that takes two in a
+/// list of JSON: the 16 KiB that the gateway reads become 90.
+const MAX_USERS_REQUEST_BYTES: usize = 128 * 1024;
 /// How often the database is asked whether it is there, and how long it may take to answer.
 const HEALTH_CHECK: Duration = Duration::from_secs(1);
 const NO_ANSWER: &str = "the database does not answer";
@@ -64,20 +67,18 @@ pub async fn run(
         .add_service(health)
         .add_service(
             users::grpc::service(app.users.clone(), callers.clone())
-                .max_decoding_message_size(MAX_REQUEST_BYTES),
+                .max_decoding_message_size(MAX_USERS_REQUEST_BYTES),
         )
         .add_service(
-            sessions::grpc::service(app.sessions, app.users, callers)
+            sessions::grpc::service(app.sessions, app.users.clone(), callers)
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
         )
         .add_service(
             trust::grpc::service(app.trust, app.feed.clone()).max_decoding_message_size(MAX_REQUEST_BYTES),
         )
-        .add_optional_service(
-            app.recovery.map(|recovery| {
-                recovery::grpc::service(recovery).max_decoding_message_size(MAX_REQUEST_BYTES)
-            }),
-        )
+        .add_optional_service(app.recovery.map(|recovery| {
+            recovery::grpc::service(recovery, app.users).max_decoding_message_size(MAX_REQUEST_BYTES)
+        }))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;
             watch.abort();

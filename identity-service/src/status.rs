@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use portcullis_proto::reason::{DOMAIN, Reason};
+use portcullis_proto::violation::Kind;
 use tonic::codegen::http::{Response, StatusCode};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Violation};
@@ -158,8 +159,12 @@ pub fn not_grpc<B: Default>() -> Response<B> {
 }
 
 fn add_violations(details: &mut ErrorDetails, violations: Vec<Violation>) {
-    for Violation { field, description } in violations {
-        details.add_bad_request_violation(field, description);
+    let to_field = |Violation { field, kind, description }| FieldViolation {
+        reason: Kind::as_str(kind).to_owned(),
+        ..FieldViolation::new(field, description)
+    };
+    if !violations.is_empty() {
+        details.set_bad_request(violations.into_iter().map(to_field).collect::<Vec<_>>());
     }
 }
 

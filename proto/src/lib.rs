@@ -7,13 +7,18 @@
 //! - [`clock`]: what time it is
 //! - [`email`]: what an e-mail address is, and when two are the same
 //! - [`new_user_id`]: which id whoever registers a user may choose
+//! - [`own_fields`]: how the operator's own fields of a user travel
+//! - [`violation`]: what can be wrong with a field; [`field_path`]: with which one
 
 pub mod access_token;
 pub mod bearer;
 pub mod clock;
 pub mod email;
+pub mod field_path;
 pub mod new_user_id;
+pub mod own_fields;
 pub mod reason;
+pub mod violation;
 
 /// The generated messages, clients and servers of the package `portcullis.identity.v1`.
 #[expect(

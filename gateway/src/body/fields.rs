@@ -1,6 +1,7 @@
 //! From a JSON object to values. All that is wrong is reported at once, in the order of the schema.
 
 use portcullis_proto::email::Email;
+use portcullis_proto::own_fields::BUILT_IN;
 use secrecy::SecretString;
 use serde_json::{Map, Number, Value};
 
@@ -13,6 +14,8 @@ pub struct Registration {
     pub email: String,
     /// The password.
     pub password: SecretString,
+    /// All else: the operator's own fields are among it. Which these are, identity-service knows, and ignores the rest.
+    pub others: Map<String, Value>,
 }
 
 /// What a PATCH wants to change; `None`: as it is.
@@ -28,6 +31,8 @@ pub struct Changes {
     pub is_superuser: Option<bool>,
     /// Whether the e-mail address is known to be the user's.
     pub is_verified: Option<bool>,
+    /// All else, as in [`Registration`].
+    pub others: Map<String, Value>,
 }
 
 /// Reads a registration. The flags must be flags, and are then ignored: only a superuser sets them, by PATCH.
@@ -39,9 +44,9 @@ pub fn registration(object: Map<String, Value>) -> Result<Registration, Failure>
     let email = fields.required("email", Fields::email);
     let password = fields.required("password", Fields::string);
     fields.flags();
-    fields.others();
+    let others = fields.others();
     let (email, password) = fields.finish(email.zip(password))?;
-    Ok(Registration { email, password: password.into() })
+    Ok(Registration { email, password: password.into(), others })
 }
 
 /// Reads a PATCH. `null` means not given.
@@ -53,11 +58,12 @@ pub fn changes(object: Map<String, Value>) -> Result<Changes, Failure> {
     let password = fields.optional("password", Fields::string);
     let email = fields.optional("email", Fields::email);
     let [is_active, is_superuser, is_verified] = fields.flags();
-    fields.others();
+    let others = fields.others();
     if !fields.wrong.is_empty() {
         return Err(Failure::Invalid(fields.wrong));
     }
-    Ok(Changes { email, password: password.map(SecretString::from), is_active, is_superuser, is_verified })
+    let password = password.map(SecretString::from);
+    Ok(Changes { email, password, is_active, is_superuser, is_verified, others })
 }
 
 /// Whether this is an e-mail address; the error says why not. identity-service decides it again, and normalises.
@@ -90,11 +96,13 @@ impl Fields {
         ["is_active", "is_superuser", "is_verified"].map(|name| self.optional(name, Self::flag))
     }
 
-    /// All other fields are ignored, but for what no field may hold.
-    pub(super) fn others(&mut self) {
+    /// All other fields, but for those that users have anyway. What no field may hold is refused also where it is ignored.
+    pub(super) fn others(&mut self) -> Map<String, Value> {
         if self.object.iter().any(|(name, value)| name.contains('\0') || has_nul(value)) {
             self.wrong.push(invalid::stray_nul());
         }
+        self.object.retain(|name, _| !BUILT_IN.contains(&name.as_str()));
+        std::mem::take(&mut self.object)
     }
 
     /// What was read, if nothing is wrong.
@@ -228,6 +236,14 @@ mod tests {
         assert!(changes.email.is_none() && changes.password.is_none() && changes.is_active.is_none());
         let expected = [("email", "string_type"), ("password", "string_type")];
         assert_eq!(wrong(registration(object(body))), pairs(&expected));
+    }
+
+    #[test]
+    fn all_else_is_passed_on_but_for_what_users_have_anyway() {
+        let body = json!({"email": "a@b.com", "password": "x", "is_active": true, "id": 1, "hashed_password": "x", "b": null, "a": [1]});
+        let registration = registration(object(body.clone())).ok().unwrap();
+        assert_eq!(Value::from(registration.others), json!({"b": null, "a": [1]}));
+        assert_eq!(changes(object(body)).ok().unwrap().others.len(), 2);
     }
 
     #[test]

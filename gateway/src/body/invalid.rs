@@ -1,13 +1,15 @@
 //! FastAPI's 422: what is wrong with a body, item by item. No item ever shows a password, wherever it was sent: also
 //! who types it into the field of the e-mail address does not get it back.
 
+use portcullis_proto::field_path::{FieldPath, PROFILE, Step};
+use portcullis_proto::violation::Kind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::failure::Violation;
 
-/// The fields that a client can send. What identity-service says of others is not his concern.
-pub const FIELDS: [&str; 6] = ["email", "password", "is_active", "is_superuser", "is_verified", "end_token"];
+/// The fields that a client can send, beside the operator's own.
+const FIELDS: [&str; 6] = ["email", "password", "is_active", "is_superuser", "is_verified", "end_token"];
 
 /// One thing that is wrong, as it stands in the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,10 +25,42 @@ pub fn body(items: &[Item]) -> Value {
 /// refused nothing that the client can have sent.
 #[must_use]
 pub fn refused(violations: &[Violation]) -> Option<Value> {
-    let sent = violations.iter().filter(|violation| FIELDS.contains(&violation.field.as_str()));
-    let to_item = |violation: &Violation| value_error(&violation.field, &violation.description);
-    let items: Vec<_> = sent.map(to_item).collect();
+    let items: Vec<_> = violations.iter().filter_map(refused_field).collect();
     (!items.is_empty()).then(|| body(&items))
+}
+
+/// Whether a client can have sent the field that identity-service refused. What it says of others is not his concern.
+#[must_use]
+pub fn can_be_sent(violation: &Violation) -> bool {
+    refused_field(violation).is_some()
+}
+
+fn refused_field(violation: &Violation) -> Option<Item> {
+    let Violation { field, kind, description } = violation;
+    if FIELDS.contains(&field.as_str()) {
+        return Some(value_error(field, description));
+    }
+    let FieldPath(way) = FieldPath::parse(field)?;
+    match way.split_first()? {
+        (Step::Name(first), own) if first == PROFILE => Some(refused_own_field(own, *kind, description)),
+        _ => None,
+    }
+}
+
+/// Of the operator's own fields, which stand beside the others in a body, identity-service knows what pydantic would say.
+fn refused_own_field(way: &[Step], kind: Kind, description: &str) -> Item {
+    let to_place = |step: &Step| match step {
+        Step::Name(name) => json!(name),
+        Step::Index(index) => json!(index),
+    };
+    let place = std::iter::once(json!("body")).chain(way.iter().map(to_place)).collect();
+    match kind {
+        Kind::ValueError => {
+            let item = item("value_error", place, &format!("Value error, {description}"), Value::Null);
+            with_context(item, json!({ "reason": description }))
+        }
+        kind => item(&kind.as_str().to_ascii_lowercase(), place, description, Value::Null),
+    }
 }
 
 /// There is no body.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis_proto::violation::Kind;
+
 /// What the gateway was doing when identity-service refused: the same reason has another code then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -61,8 +63,10 @@ pub struct Details {
 /// A field that identity-service refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The name of the field.
+    /// The name of the field, or the way to it: a [`portcullis_proto::field_path::FieldPath`].
     pub field: String,
+    /// What is wrong with it.
+    pub kind: Kind,
     /// Why, in words for the caller.
     pub description: String,
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use portcullis_proto::violation::Kind;
+
 use super::*;
 
 fn overloaded(wait: Option<Duration>) -> HttpResponse {
@@ -27,7 +29,8 @@ fn a_401_says_how_to_authenticate() {
 
 #[test]
 fn what_no_client_sent_is_not_his_concern() {
-    let violation = |field: &str| Violation { field: field.to_owned(), description: "d".to_owned() };
+    let violation =
+        |field: &str| Violation { field: field.to_owned(), kind: Kind::IntType, description: "d".to_owned() };
     let answer = |fields: &[&str]| {
         let violations = fields.iter().map(|field| violation(field)).collect();
         refusal(Reason::InvalidRequest, Operation::Register, &Details { violations, retry_after: None })

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use portcullis_proto::reason::{DOMAIN, Reason};
+use portcullis_proto::violation::Kind;
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -14,7 +15,7 @@ use tracing_actix_web::RequestId;
 
 use super::REQUEST_TIMEOUT;
 use super::replicas::{Channels, Picked};
-use crate::body::invalid::FIELDS;
+use crate::body::invalid::can_be_sent;
 use crate::failure::{Details, Failure, Operation, Violation};
 use crate::telemetry::Start;
 
@@ -200,17 +201,17 @@ fn to_failure(status: &Status, operation: Operation) -> Failure {
         let violations = details.bad_request().map_or(&[][..], |refused| &refused.field_violations);
         let to_violation = |violation: &tonic_types::FieldViolation| Violation {
             field: violation.field.clone(),
+            kind: Kind::parse(&violation.reason),
             description: violation.description.clone(),
         };
-        let foreign: Vec<_> =
-            violations.iter().map(|v| v.field.as_str()).filter(|f| !FIELDS.contains(f)).collect();
+        let violations: Vec<_> = violations.iter().map(to_violation).collect();
+        let foreign = violations.iter().filter(|violation| !can_be_sent(violation));
+        let foreign: Vec<_> = foreign.map(|violation| violation.field.as_str()).collect();
         if !foreign.is_empty() {
             tracing::error!(?operation, fields = ?foreign, "identity-service refused what no client chose");
         }
-        let details = Details {
-            violations: violations.iter().map(to_violation).collect(),
-            retry_after: details.retry_info().and_then(|info| info.retry_delay),
-        };
+        let details =
+            Details { violations, retry_after: details.retry_info().and_then(|info| info.retry_delay) };
         return Failure::Refused { reason, operation, details };
     }
     tracing::warn!(?operation, code = ?status.code(), cause = status.message(), "identity-service could not be asked");

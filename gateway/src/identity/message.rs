@@ -1,7 +1,9 @@
 //! From our words to the messages of the contract, and back.
 
+use portcullis_proto::own_fields::{self, BUILT_IN};
 use portcullis_proto::v1;
 use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Keys, RefreshToken, Session, Tokens, User, Which, Who};
@@ -84,7 +86,20 @@ pub(super) fn to_user(user: v1::User) -> User {
         is_active: user.is_active,
         is_superuser: user.is_superuser,
         is_verified: user.is_verified,
+        own: user.profile.map(to_own).unwrap_or_default(),
     }
+}
+
+/// The operator's own fields. None takes the place of one that every user has.
+fn to_own(profile: prost_types::Struct) -> Map<String, Value> {
+    let mut own = own_fields::from_struct(profile);
+    own.retain(|name, _| !BUILT_IN.contains(&name.as_str()));
+    own
+}
+
+/// What may be own fields; `None` if there is nothing.
+pub(super) fn to_profile(others: &Map<String, Value>) -> Option<prost_types::Struct> {
+    (!others.is_empty()).then(|| own_fields::to_struct(others))
 }
 
 pub(super) fn to_update(who: Who<'_>, changes: &Changes) -> v1::UpdateUserRequest {
@@ -111,7 +126,7 @@ pub(super) fn to_update(who: Who<'_>, changes: &Changes) -> v1::UpdateUserReques
         user: Some(user),
         update_mask: Some(prost_types::FieldMask { paths }),
         password: changes.password.as_ref().map(|password| password.expose_secret().to_owned()),
-        profile_patch: None,
+        profile_patch: to_profile(&changes.others),
     }
 }
 
@@ -137,6 +152,7 @@ mod tests {
             is_active: Some(false),
             is_superuser: Some(true),
             is_verified: None,
+            others: Map::new(),
         }
     }
 
@@ -164,6 +180,18 @@ mod tests {
     fn nothing_given_changes_nothing() {
         let request = to_update(Who::Id("x"), &Changes::default());
         assert!(paths(&request).is_empty() && request.password.is_none());
+    }
+
+    #[test]
+    fn own_fields_stand_behind_those_that_every_user_has_and_take_the_place_of_none() {
+        let profile = serde_json::json!({"b": 1.0, "a": {"c": null}, "is_superuser": true});
+        let profile = to_profile(profile.as_object().unwrap());
+        let user = to_user(v1::User { id: "i".to_owned(), profile, ..v1::User::default() });
+        assert_eq!(
+            serde_json::to_string(&user).unwrap(),
+            r#"{"id":"i","email":"","is_active":false,"is_superuser":false,"is_verified":false,"a":{"c":null},"b":1}"#
+        );
+        assert!(to_profile(&Map::new()).is_none());
     }
 
     #[test]

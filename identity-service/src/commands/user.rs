@@ -13,18 +13,20 @@ use crate::error::Error;
 use crate::ids::UserId;
 use crate::trust::Feed;
 use crate::users::model::{Changes, User};
+use crate::users::profile::{OwnFields, Profile, Setter};
 use crate::users::{Registration, Users, operator};
 
 /// How many users are read at a time.
 const PAGE: usize = 500;
 
 const CREATE_HELP: &str = "Environment: DATABASE_URL, PASSWORD_PEPPER and PASSWORD_PEPPER_OTHER (each also with _FILE), and the \
-     rules for passwords as `serve` has them; `identity-service --help` lists all variables.";
+     rules for passwords and USER_SCHEMA as `serve` has them; `identity-service --help` lists all variables.";
 
 /// What can be done about users.
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Create a user; the password is asked for, or read from the first line of standard input
+    /// Create a user; the password is asked for, or read from the first line of standard input. Without --profile he
+    /// has none of the fields of USER_SCHEMA, also not the required ones: he gives them with his first change of one
     #[command(after_help = CREATE_HELP)]
     Create {
         /// The e-mail address to log in with
@@ -35,6 +37,9 @@ pub enum Command {
         /// The address needs no verification
         #[arg(long)]
         verified: bool,
+        /// The fields of USER_SCHEMA that he has, as a JSON object; also those that are readOnly
+        #[arg(long, value_name = "JSON")]
+        profile: Option<String>,
     },
     /// Let a user act on other users (a superuser)
     #[command(after_help = DATABASE_HELP)]
@@ -69,8 +74,11 @@ impl Command {
     pub(super) async fn run(self, vars: &Vars<'_>) -> Result<(), Failure> {
         let database = super::database(vars)?;
         match self {
-            Self::Create { email, superuser, verified } => {
-                let user = create(vars, database, &email, superuser, verified).await?;
+            Self::Create { email, superuser, verified, profile } => {
+                let own_fields = vars.own_fields()?;
+                let profile = profile.map(|text| parse_profile(&own_fields, &text)).transpose()?;
+                let new = New { email: &email, superuser, verified, profile: profile.unwrap_or_default() };
+                let user = create(vars, database, own_fields, new).await?;
                 show("created", &user);
             }
             Self::Promote { email } => {
@@ -96,22 +104,35 @@ impl Command {
     }
 }
 
+/// Whom to create.
+struct New<'a> {
+    email: &'a str,
+    superuser: bool,
+    verified: bool,
+    profile: Profile,
+}
+
 async fn create(
     vars: &Vars<'_>,
     database: Database,
-    email: &str,
-    is_superuser: bool,
-    is_verified: bool,
+    own_fields: OwnFields,
+    new: New<'_>,
 ) -> Result<User, Failure> {
     let config = vars.credentials()?;
-    let address = parse(email)?;
+    let address = parse(new.email)?;
     let password = read_password()?;
     let peppers = credentials::register_peppers(&database, &config.peppers).await?;
     let hasher = Arc::new(Hasher::start(peppers, config.bcrypt_cost, 1)?);
-    let users = Users::new(database.clone(), hasher, Feed::new(database), config.rules);
-    let registration =
-        Registration { id: UserId::new(), email: address, password, is_superuser, is_verified };
-    users.register(registration).await.map_err(|error| name(error, email))
+    let users = Users::new(database.clone(), hasher, Feed::new(database), config.rules, own_fields);
+    let registration = Registration {
+        id: UserId::new(),
+        email: address,
+        password,
+        is_superuser: new.superuser,
+        is_verified: new.verified,
+        profile: new.profile,
+    };
+    users.register(registration).await.map_err(|error| name(error, new.email))
 }
 
 async fn update(database: &Database, email: &str, changes: Changes) -> Result<User, Failure> {
@@ -133,6 +154,20 @@ async fn list(database: &Database) -> Result<(), Failure> {
 fn parse(email: &str) -> Result<Email, Failure> {
     Email::parse(email)
         .map_err(|error| Failure::Refused(format!("{email:?} is not an e-mail address: {error}")))
+}
+
+/// Own fields as an operator writes them. One that there is not is more likely a slip than a wish.
+fn parse_profile(own_fields: &OwnFields, text: &str) -> Result<Profile, Failure> {
+    let refused = |problem: &str| Failure::Refused(format!("--profile: {problem}"));
+    let given =
+        serde_json::from_str(text).map_err(|problem| refused(&format!("no JSON object: {problem}")))?;
+    if let Some(unknown) = own_fields.find_unknown(&given) {
+        return Err(refused(&format!("USER_SCHEMA names no field {unknown:?}")));
+    }
+    own_fields.create(Setter::Superuser, given).map_err(|wrong| {
+        let told = wrong.iter().map(|violation| format!("{}: {}", violation.field, violation.description));
+        refused(&told.collect::<Vec<_>>().join("; "))
+    })
 }
 
 /// Errors on the command line name the user: whoever reads them has just typed the address.

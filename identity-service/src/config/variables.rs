@@ -34,6 +34,7 @@ variables! {
     RESET_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a mailed token for a new password is good, 60 to 86400 seconds";
     VERIFY_TOKEN_LIFETIME_SECONDS Some("86400"), "for how long a mailed token for an e-mail address is good, 60 to 2592000 seconds";
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
+    USER_SCHEMA Some(""), "the path of a JSON Schema (draft 2020-12) of an object, whose properties are further fields of users";
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
     DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; two more serve single reads and hear of revocations";

@@ -7,15 +7,17 @@ use tonic::{Request, Response, Status};
 use super::Recovery;
 use super::model::Purpose;
 use crate::error::Error;
+use crate::users::Users;
 use crate::users::grpc::{parse_email, to_user};
 
-/// The service of this recovery.
-pub fn service(recovery: Recovery) -> RecoveryServiceServer<impl RecoveryService> {
-    RecoveryServiceServer::new(Service { recovery })
+/// The service of this recovery, for these users.
+pub fn service(recovery: Recovery, users: Users) -> RecoveryServiceServer<impl RecoveryService> {
+    RecoveryServiceServer::new(Service { recovery, users })
 }
 
 struct Service {
     recovery: Recovery,
+    users: Users,
 }
 
 impl Service {
@@ -58,6 +60,6 @@ impl RecoveryService for Service {
         request: Request<v1::VerifyEmailRequest>,
     ) -> Result<Response<v1::User>, Status> {
         let user = self.recovery.verify_email(&request.into_inner().token).await?;
-        Ok(Response::new(to_user(&user)))
+        Ok(Response::new(to_user(self.users.own_fields(), &user)))
     }
 }

@@ -77,6 +77,7 @@ mod tests {
     use super::*;
     use crate::ids::UserId;
     use crate::users::model::User;
+    use crate::users::profile::Profile;
 
     fn user(is_active: bool, is_verified: bool) -> UserState {
         let created_at = SystemTime::UNIX_EPOCH;
@@ -86,6 +87,7 @@ mod tests {
             is_active,
             is_superuser: false,
             is_verified,
+            profile: Profile::default(),
             created_at,
             updated_at: created_at,
         };

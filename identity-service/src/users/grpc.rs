@@ -4,11 +4,14 @@ use std::time::SystemTime;
 
 use portcullis_proto::email::Email;
 use portcullis_proto::new_user_id;
+use portcullis_proto::own_fields;
 use portcullis_proto::v1;
 use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServer};
+use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
-use super::model::{Changes, Listed, Target, User};
+use super::model::{Changes, Listed, Target, User, UserState};
+use super::profile::{OwnFields, Setter};
 use super::{Registration, Users};
 use crate::credentials::Password;
 use crate::error::{Error, Result, Violation};
@@ -32,15 +35,16 @@ impl UsersService for Service {
         &self,
         request: Request<v1::CreateUserRequest>,
     ) -> Result<Response<v1::User>, Status> {
-        let registration = parse_registration(self.callers.now(), request.into_inner())?;
+        let (own_fields, now) = (self.users.own_fields(), self.callers.now());
+        let registration = parse_registration(own_fields, now, request.into_inner())?;
         let user = self.users.register(registration).await?;
-        Ok(Response::new(to_user(&user)))
+        Ok(Response::new(to_user(self.users.own_fields(), &user)))
     }
 
     async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::User>, Status> {
         let caller = self.callers.of(&request).await?;
         let user = self.users.get(&caller, parse_target(&request.get_ref().id)).await?;
-        Ok(Response::new(to_user(&user)))
+        Ok(Response::new(to_user(self.users.own_fields(), &user)))
     }
 
     async fn update_user(
@@ -50,8 +54,10 @@ impl UsersService for Service {
         let caller = self.callers.of(&request).await?;
         let request = request.into_inner();
         let target = parse_target(&request.id);
-        let user = self.users.update(caller, target, || parse_changes(target, request)).await?;
-        Ok(Response::new(to_user(&user)))
+        let own_fields = self.users.own_fields();
+        let changes = |before: &UserState| parse_changes(own_fields, before, target, request);
+        let user = self.users.update(caller, target, changes).await?;
+        Ok(Response::new(to_user(self.users.own_fields(), &user)))
     }
 
     async fn delete_user(&self, request: Request<v1::DeleteUserRequest>) -> Result<Response<()>, Status> {
@@ -69,21 +75,32 @@ impl UsersService for Service {
         let v1::ListUsersRequest { page_size, page_token } = request.get_ref();
         let Listed { users, next } = self.users.list(&caller, || Page::parse(*page_size, page_token)).await?;
         Ok(Response::new(v1::ListUsersResponse {
-            users: users.iter().map(to_user).collect(),
+            users: users.iter().map(|user| to_user(self.users.own_fields(), user)).collect(),
             next_page_token: next.map(|after| after.as_uuid().to_string()).unwrap_or_default(),
         }))
     }
 }
 
-fn parse_registration(now: SystemTime, request: v1::CreateUserRequest) -> Result<Registration> {
+fn parse_registration(
+    own_fields: &OwnFields,
+    now: SystemTime,
+    request: v1::CreateUserRequest,
+) -> Result<Registration> {
     let mut violations = Vec::new();
     let id = keep(&mut violations, parse_new_id(now, &request.user_id));
     let email = keep(&mut violations, parse_email(&request.email));
-    let (Some(id), Some(email)) = (id, email) else {
+    let profile = own_fields.create(Setter::Himself, parse_fields(request.profile));
+    let profile = profile.map_err(|wrong| violations.extend(wrong)).ok();
+    let (Some(id), Some(email), Some(profile)) = (id, email, profile) else {
         return Err(Error::InvalidRequest(violations));
     };
     let password = Password::new(request.password).map_err(Error::PasswordRefused)?;
-    Ok(Registration { id, email, password, is_superuser: false, is_verified: false })
+    Ok(Registration { id, email, password, is_superuser: false, is_verified: false, profile })
+}
+
+/// The own fields of a message; none if it has none.
+fn parse_fields(message: Option<prost_types::Struct>) -> Map<String, Value> {
+    message.map(own_fields::from_struct).unwrap_or_default()
 }
 
 fn keep<T>(violations: &mut Vec<Violation>, parsed: Result<T, Violation>) -> Option<T> {
@@ -111,7 +128,12 @@ pub fn parse_target(id: &str) -> Target {
     }
 }
 
-fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Changes> {
+fn parse_changes(
+    own_fields: &OwnFields,
+    before: &UserState,
+    target: Target,
+    request: v1::UpdateUserRequest,
+) -> Result<Changes> {
     let paths = request.update_mask.unwrap_or_default().paths;
     let mut violations = Vec::new();
     let lacks_values = request.user.is_none() && !paths.is_empty();
@@ -137,6 +159,15 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
     changes.is_active = named("is_active").then_some(user.is_active);
     changes.is_superuser = named("is_superuser").then_some(user.is_superuser);
     changes.is_verified = named("is_verified").then_some(user.is_verified);
+    let setter = match target {
+        Target::Me => Setter::Himself,
+        Target::Id(_) => Setter::Superuser,
+    };
+    changes.profile = own_fields.patch(setter, parse_fields(request.profile_patch));
+    // Also what is wrong with them only beside what is stored; it is looked at again once nobody else can change it.
+    if let Err(Error::InvalidRequest(wrong)) = changes.profile_after(before) {
+        violations.extend(wrong);
+    }
     if !violations.is_empty() {
         return Err(Error::InvalidRequest(violations));
     }
@@ -144,8 +175,9 @@ fn parse_changes(target: Target, request: v1::UpdateUserRequest) -> Result<Chang
     Ok(changes)
 }
 
-/// A user, as callers see him.
-pub(crate) fn to_user(user: &User) -> v1::User {
+/// A user, as callers see him: with those of the operator's own fields that there are now.
+pub(crate) fn to_user(own_fields: &OwnFields, user: &User) -> v1::User {
+    let shown = own_fields.shown(&user.profile);
     v1::User {
         id: user.id.as_uuid().to_string(),
         email: user.email.clone(),
@@ -154,6 +186,6 @@ pub(crate) fn to_user(user: &User) -> v1::User {
         is_verified: user.is_verified,
         create_time: Some(user.created_at.into()),
         update_time: Some(user.updated_at.into()),
-        profile: None,
+        profile: shown.as_ref().map(own_fields::to_struct),
     }
 }

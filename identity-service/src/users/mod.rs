@@ -1,9 +1,12 @@
 //! Users: register, read, update, delete, list.
+//!
+//! - [`profile`]: the operator's own fields of them
 
 mod access;
 pub mod grpc;
 pub mod model;
 pub mod operator;
+pub mod profile;
 pub(crate) mod recovered;
 mod sessions_of;
 mod store;
@@ -23,6 +26,7 @@ use crate::sessions::{self, model::Caller};
 use crate::trust::Feed;
 use access::authorise;
 use model::{Changes, Ends, Listed, NewUser, Registered, Target, User, UserState, same_registration};
+use profile::{OwnFields, Profile};
 
 /// Acts on users.
 #[derive(Clone)]
@@ -31,6 +35,7 @@ pub struct Users {
     hasher: Arc<Hasher>,
     feed: Feed,
     rules: PasswordRules,
+    own_fields: OwnFields,
 }
 
 /// A registration.
@@ -45,13 +50,27 @@ pub struct Registration {
     pub is_superuser: bool,
     /// Whether his address counts as his; only the command line says so.
     pub is_verified: bool,
+    /// His own fields.
+    pub profile: Profile,
 }
 
 impl Users {
-    /// Users of a database, whose new passwords follow `rules`.
+    /// Users of a database, whose new passwords follow `rules`, and who have these fields of their own.
     #[must_use]
-    pub fn new(database: Database, hasher: Arc<Hasher>, feed: Feed, rules: PasswordRules) -> Self {
-        Self { database, hasher, feed, rules }
+    pub fn new(
+        database: Database,
+        hasher: Arc<Hasher>,
+        feed: Feed,
+        rules: PasswordRules,
+        own_fields: OwnFields,
+    ) -> Self {
+        Self { database, hasher, feed, rules, own_fields }
+    }
+
+    /// Which own fields users have.
+    #[must_use]
+    pub fn own_fields(&self) -> &OwnFields {
+        &self.own_fields
     }
 
     /// Registers a user. Answers after the commit, so that he can log in at once, through any replica.
@@ -64,14 +83,14 @@ impl Users {
     /// [`Error::PasswordRefused`], [`Error::EmailTaken`], [`Error::UserIdTaken`], [`Error::Overloaded`],
     /// [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
     pub async fn register(&self, registration: Registration) -> Result<User> {
-        let Registration { id, email, password, is_superuser, is_verified } = registration;
+        let Registration { id, email, password, is_superuser, is_verified, profile } = registration;
         self.rules.check(&password, email.as_str()).map_err(Error::PasswordRefused)?;
         let place = self.hasher.place()?;
         if let Some(earlier) = self.find_earlier(id, &email).await? {
             return confirm(place, earlier, password).await;
         }
         let hashed = place.hash(password.clone()).await?;
-        let user = NewUser { id, email: email.clone(), password: hashed, is_superuser, is_verified };
+        let user = NewUser { id, email: email.clone(), password: hashed, is_superuser, is_verified, profile };
         // A transaction, though it is one statement: a row that the database shows is not committed yet, and if it then
         // cannot be, nobody else would tell.
         let inserted = self
@@ -114,7 +133,7 @@ impl Users {
     }
 
     /// Changes a user, all or nothing. `changes` is read only once the caller may do so, so that a caller who may
-    /// not learns nothing else.
+    /// not learns nothing else; it is shown the user as he is.
     ///
     /// # Errors
     /// Those of [`Users::get`], those of `changes`, then [`Error::PasswordRefused`], [`Error::EmailTaken`],
@@ -123,10 +142,10 @@ impl Users {
         &self,
         caller: Caller,
         target: Target,
-        changes: impl FnOnce() -> Result<Changes>,
+        changes: impl FnOnce(&UserState) -> Result<Changes>,
     ) -> Result<User> {
         let before = self.find(&caller, target).await?;
-        let changes = changes()?;
+        let changes = changes(&before)?;
         if changes.is_empty() {
             return Ok(before.user);
         }

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::profile::{Patch, Profile};
 use crate::credentials::{Password, StoredPassword};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
@@ -24,6 +25,8 @@ pub struct User {
     pub created_at: SystemTime,
     /// When he was last changed.
     pub updated_at: SystemTime,
+    /// All own fields that are stored of him; what of them is shown, the schema says.
+    pub profile: Profile,
 }
 
 /// A user with what decides about his tokens.
@@ -76,6 +79,8 @@ pub struct NewUser {
     pub is_superuser: bool,
     /// Whether his address counts as his.
     pub is_verified: bool,
+    /// His own fields.
+    pub profile: Profile,
 }
 
 /// A user in the way of a registration: with its id, or with its address.
@@ -122,6 +127,8 @@ pub struct Changes {
     pub is_superuser: Option<bool>,
     /// Whether his address counts as his.
     pub is_verified: Option<bool>,
+    /// The own fields.
+    pub profile: Option<Patch>,
 }
 
 /// What a change does to the sessions of the changed user.
@@ -139,9 +146,9 @@ impl Changes {
     /// Whether nothing is asked to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { email, password, is_active, is_superuser, is_verified } = self;
+        let Self { email, password, is_active, is_superuser, is_verified, profile } = self;
         let flags = [is_active, is_superuser, is_verified];
-        email.is_none() && password.is_none() && flags.iter().all(|flag| flag.is_none())
+        email.is_none() && password.is_none() && profile.is_none() && flags.iter().all(|flag| flag.is_none())
     }
 
     /// What these changes to `before` end. `by_himself` tells the user's own change from a superuser's.
@@ -165,6 +172,15 @@ impl Changes {
         self.is_verified.unwrap_or(kept)
     }
 
+    /// The own fields after the changes, if they change.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when they would not be valid.
+    pub fn profile_after(&self, before: &UserState) -> Result<Option<Profile>> {
+        let applied = |patch: &Patch| patch.applied_to(&before.user.profile).map_err(Error::InvalidRequest);
+        self.profile.as_ref().map(applied).transpose()
+    }
+
     /// Whether the address becomes another one, not only another spelling.
     #[must_use]
     pub fn moves(&self, before: &UserState) -> bool {
@@ -185,6 +201,7 @@ mod tests {
             is_verified: true,
             created_at: SystemTime::UNIX_EPOCH,
             updated_at: SystemTime::UNIX_EPOCH,
+            profile: Profile::default(),
         };
         UserState { user, email_canonical: "king.arthur@camelot.bt".into(), epoch: 1 }
     }

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::{Changes, Found, NewUser, Registered, Target, User, UserState};
+use super::profile::Profile;
 use crate::credentials::StoredPassword;
 use crate::error::{Error, Result};
 use crate::ids::UserId;
@@ -25,6 +26,7 @@ struct Row {
     is_verified: bool,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
+    profile: serde_json::Value,
 }
 
 impl From<Row> for UserState {
@@ -37,6 +39,7 @@ impl From<Row> for UserState {
             is_verified: row.is_verified,
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
+            profile: Profile::from_json(row.profile),
         };
         Self { user, email_canonical: row.email_canonical, epoch: row.epoch }
     }
@@ -53,6 +56,7 @@ struct NewRow<'a> {
     password_hash: &'a str,
     is_superuser: bool,
     is_verified: bool,
+    profile: serde_json::Value,
 }
 
 #[derive(AsChangeset)]
@@ -67,6 +71,7 @@ struct ChangedRow<'a> {
     is_active: Option<bool>,
     is_superuser: Option<bool>,
     is_verified: bool,
+    profile: Option<serde_json::Value>,
 }
 
 /// The caller, his session and the target, in one statement: one moment.
@@ -168,6 +173,7 @@ pub(super) async fn insert(connection: &mut AsyncPgConnection, user: &NewUser) -
             password_hash: &user.password.hash,
             is_superuser: user.is_superuser,
             is_verified: user.is_verified,
+            profile: user.profile.as_json(),
         })
         .returning(Row::as_returning())
         .get_result(connection)
@@ -194,6 +200,7 @@ pub(super) async fn update(
         is_active: changes.is_active,
         is_superuser: changes.is_superuser,
         is_verified: changes.verified_after(before),
+        profile: changes.profile_after(before)?.map(|profile| profile.as_json()),
     };
     let raised = i32::from(new_password.is_some());
     let row: Row = diesel::update(users::table.find(before.user.id.as_uuid()))

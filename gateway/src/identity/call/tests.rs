@@ -14,8 +14,11 @@ fn refused(reason: &str, domain: &str) -> Failure {
 
 #[test]
 fn a_reason_of_ours_is_read_with_its_details() {
-    let violation =
-        Violation { field: "password".to_owned(), description: "Password is too short".to_owned() };
+    let violation = Violation {
+        field: "password".to_owned(),
+        kind: Kind::ValueError,
+        description: "Password is too short".to_owned(),
+    };
     let details = Details { violations: vec![violation], retry_after: Some(Duration::from_secs(2)) };
     let (reason, operation) = (Reason::PasswordRefused, Operation::Register);
     assert_eq!(refused("PASSWORD_REFUSED", DOMAIN), Failure::Refused { reason, operation, details });
