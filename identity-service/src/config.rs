@@ -2,7 +2,9 @@
 //!
 //! - `variables`: every variable
 //! - `secrets`: those that nobody may see
+//! - `mail`: those about mails
 
+mod mail;
 mod secrets;
 mod variables;
 
@@ -119,7 +121,7 @@ impl<'a> Vars<'a> {
                 days => Some(Duration::from_secs(days * 24 * 60 * 60)),
             },
             lifetimes: self.lifetimes()?,
-            mail: None,
+            mail: self.mail()?,
         })
     }
 

@@ -103,6 +103,9 @@ async fn start(config: Config) -> Result<App> {
     let hasher = Arc::new(Hasher::start(peppers, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run(Arc::clone(&trust)));
+    if let Some(mail) = config.mail {
+        mail::start(database.clone(), Arc::clone(&kek), mail);
+    }
     let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
     let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), config.lifetimes);
     let last_seen = LastSeen::start(database.clone());
