@@ -2,8 +2,10 @@
 //!
 //! - `variables`: every variable
 //! - `secrets`: those that nobody may see
+//! - `mail`: those about mails
 //! - `user_schema`: the file with the operator's own fields
 
+mod mail;
 mod secrets;
 mod user_schema;
 mod variables;
@@ -128,7 +130,7 @@ impl<'a> Vars<'a> {
                 days => Some(Duration::from_secs(days * 24 * 60 * 60)),
             },
             lifetimes: self.lifetimes()?,
-            mail: None,
+            mail: self.mail()?,
             recovery_lifetimes: RecoveryLifetimes {
                 reset: Duration::from_secs(self.number(&RESET_TOKEN_LIFETIME_SECONDS, 60, 24 * 60 * 60)?),
                 verify: Duration::from_secs(self.number(

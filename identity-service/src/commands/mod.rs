@@ -1,6 +1,7 @@
-//! The command line: `serve`, `migrate`, `user`, `key`, `token`, `healthcheck`.
+//! The command line: `serve`, `migrate`, `user`, `key`, `token`, `mail`, `healthcheck`.
 
 mod key;
+mod mail;
 mod token;
 mod user;
 
@@ -35,6 +36,9 @@ pub enum Command {
     /// Find out why an access token is refused
     #[command(subcommand)]
     Token(token::Command),
+    /// List the mails that are not sent, and try whether mails can be sent
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Ask the service at LISTEN_ADDRESS whether it serves; exit code 0 means yes
     Healthcheck,
 }
@@ -80,6 +84,7 @@ impl Command {
             Self::User(command) => command.run(vars).await,
             Self::Key(command) => command.run(vars).await,
             Self::Token(command) => command.run(vars).await,
+            Self::Mail(command) => command.run(vars).await,
             Self::Healthcheck => {
                 server::check_health(vars.listen_address()?).await.map_err(Failure::Refused)?;
                 println!("serving");

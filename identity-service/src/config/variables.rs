@@ -38,6 +38,13 @@ variables! {
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
     DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; two more serve single reads and hear of revocations";
+    MAIL Some(""), "how mails are sent: smtp://USER:PASSWORD@HOST:PORT, smtps://USER:PASSWORD@HOST:PORT, or dir:PATH, which makes a file of each; without it there is no recovery by mail (a secret)";
+    MAIL_FROM Some(""), "who writes the mails: Name <address>; required with MAIL";
+    LINK_RESET Some(""), "the page on which a new password is chosen: a URL with {token} in it; required with MAIL";
+    LINK_VERIFY Some(""), "the page on which an address is verified: a URL with {token} in it; required with MAIL";
+    MAIL_LANGUAGE Some("en"), "the language of mails to users who want none that there is: en, ru, or one of MAIL_TEMPLATES";
+    MAIL_TEMPLATES Some(""), "a folder with texts of mails in the place of the ones that are compiled in";
+    MAILS_PER_HOUR Some("3"), "how many mails with a token an address gets in an hour, 0 to 1000; 0: as many as are asked for";
     LOG Some("info"), "which events are logged: error, warn, info, debug, or a tracing filter";
     LOG_FORMAT Some("text"), "text or json";
 }

@@ -2,10 +2,23 @@
 //!
 //! A mail is written by the transaction that it is about: it is sent if that commits, and not if it does not. Any replica
 //! sends it, at least once.
+//!
+//! - [`languages`], [`link`], [`templates`]: what mails say; [`message`]: how that is put
+//! - [`transport`]: how they leave; [`failure`]: why they do not
+//! - [`office`]: all of these together; [`worker`]: who uses them
+//! - [`operator`]: what an operator asks
 
+pub mod failure;
 mod languages;
+mod link;
+mod message;
 mod model;
+mod office;
+pub mod operator;
 mod store;
+mod templates;
+mod transport;
+mod worker;
 
 use std::sync::Arc;
 
@@ -18,21 +31,32 @@ use crate::ids::MailId;
 use crate::trust::{KeyEncryptionKey, no_randomness};
 
 pub use languages::Languages;
+pub use link::Link;
+pub use message::Sender;
 pub use model::{Kind, Letter};
+pub use office::Office;
+pub use templates::Templates;
+pub use transport::Transport;
 
 /// How mails are made and sent. A clone is another handle of the same.
 #[derive(Clone)]
 pub struct MailConfig {
     /// At most how many mails with a token an address gets in an hour; `None`: as many as are asked for.
     pub per_hour: Option<u32>,
-    languages: Languages,
+    office: Arc<Office>,
 }
 
 impl MailConfig {
+    /// Of what the operator says.
+    #[must_use]
+    pub fn new(office: Office, per_hour: Option<u32>) -> Self {
+        Self { per_hour, office: Arc::new(office) }
+    }
+
     /// The languages that mails can be written in.
     #[must_use]
     pub fn languages(&self) -> Languages {
-        self.languages.clone()
+        self.office.languages.clone()
     }
 }
 
@@ -69,5 +93,21 @@ fn address_digest(email_canonical: &str) -> Vec<u8> {
 
 /// Sends what is in the outbox, until the process ends. Any replica can run one.
 pub fn start(database: Database, kek: Arc<KeyEncryptionKey>, config: MailConfig) {
-    drop((database, kek, config));
+    tokio::spawn(worker::Worker::new(database, kek, config.office).run());
+}
+
+/// Seals all tokens that are to be mailed anew with the key-encryption key. One that does not open is left as it is: its mail
+/// expires soon.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`](crate::error::Error::DatabaseUnavailable).
+pub(crate) async fn reseal(connection: &mut Transaction, kek: &KeyEncryptionKey) -> Result<()> {
+    for (id, sealed) in store::lock_tokens(connection).await? {
+        let name = id.to_string();
+        if let Some(token) = kek.open(&name, &sealed) {
+            let anew = kek.seal(&name, &token).map_err(no_randomness)?;
+            store::reseal(connection, id, &anew).await?;
+        }
+    }
+    Ok(())
 }

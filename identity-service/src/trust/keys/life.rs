@@ -16,6 +16,7 @@ use super::model::{
 use super::{open, store, to_public};
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
+use crate::mail;
 use crate::trust::seal::{KeyEncryptionKey, Sealer};
 use crate::trust::secrets::{self, no_randomness};
 
@@ -143,7 +144,8 @@ impl Keeper {
         Ok(Outcome::Done)
     }
 
-    /// Seals all keys and secrets anew with the key-encryption key, whichever they were sealed with; how many.
+    /// Seals all keys and secrets anew with the key-encryption key, whichever they were sealed with; how many. So it does with
+    /// the tokens of mails that wait, which are not counted.
     ///
     /// # Errors
     /// Those of [`Keeper::keep`].
@@ -268,6 +270,7 @@ impl Change<'_> {
             let anew = self.kek.seal(&key.public.kid, &private).map_err(no_randomness)?;
             store::reseal(self.connection, &key.public.kid, &anew).await?;
         }
+        mail::reseal(self.connection, self.kek).await?;
         Ok(sealed.len() + secrets::reseal(self.connection, self.kek).await?)
     }
 }
