@@ -189,7 +189,7 @@ fn the_check_itself_finds_what_it_looks_for() {
 
 /// Whether a line makes an answer that may be anything but a success.
 fn answers_a_failure(line: &str) -> bool {
-    let successes = ["Ok", "Created", "NoContent"];
+    let successes = ["Ok", "Created", "Accepted", "NoContent"];
     let builder =
         |after: &str| after.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
     line.split("HttpResponse::").skip(1).any(|after| !successes.contains(&builder(after).as_str()))

@@ -23,6 +23,18 @@ const ORIGINS: [&str; 8] = [
 ];
 /// What browsers send, a spelling that they do not, absent.
 const SITES: [&str; 6] = ["same-origin", "same-site", "cross-site", "none", "Same-Origin", ""];
+/// Methods and paths; no path where it is that of the user or of the victim.
+const REQUESTS: [(&str, &str); 9] = [
+    ("GET", ""),
+    ("POST", "/auth/register"),
+    ("POST", "/auth/forgot-password"),
+    ("POST", "/auth/reset-password"),
+    ("POST", "/auth/request-verify-token"),
+    ("POST", "/auth/verify"),
+    ("PUT", ""),
+    ("PATCH", ""),
+    ("DELETE", ""),
+];
 const FORBIDDEN: &str = r#"403 {"detail":"Forbidden"}"#;
 
 /// Where a request comes from: `Origin` and `Sec-Fetch-Site`, each absent if empty.
@@ -81,18 +93,18 @@ async fn c01_a_foreign_page_changes_nothing_with_the_users_cookie_and_nobody_els
     };
     let mut address = shown().await;
     let mut cells = 0;
-    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+    for (method, path) in REQUESTS {
         for source in Source::all() {
             for sent in
                 [&[Transport::Cookie][..], &[Transport::Bearer], &[Transport::Cookie, Transport::Bearer], &[]]
             {
-                let cell = (method, source, sent);
+                let cell = (method, path, source, sent);
                 let passes = method == "GET" || !sent.contains(&Transport::Cookie) || source.passes();
                 // What must be refused would do harm, and what passes is cheap.
                 let victim = if passes { uuid::Uuid::nil().to_string() } else { someone.clone() };
                 let spelling = format!("king.{}@camelot.bt", cased("arthur", cells));
                 let request = match method {
-                    "POST" => http.request(method, "/auth/register").json(&json!({})),
+                    "POST" => http.request(method, path).json(&json!({})),
                     "PATCH" => http.request(method, "/users/me").json(&json!({"email": spelling})),
                     "DELETE" => http.request(method, &format!("/users/{victim}")),
                     _ => http.request(method, "/users/me"),
@@ -124,7 +136,7 @@ async fn c01_a_foreign_page_changes_nothing_with_the_users_cookie_and_nobody_els
             }
         }
     }
-    assert_eq!(cells, 960);
+    assert_eq!(cells, 1728);
     assert_eq!(http.bare("GET", &format!("/users/{someone}"), &token).await.status, 200);
 }
 

@@ -1,10 +1,13 @@
 //! What is logged. That no log has a secret, every test shows when it ends (`Process::assert_no_secret_is_logged`); here
 //! the libraries tell all they have to tell, too.
 
-use portcullis_proto::v1::{CreateSessionRequest, GetUserRequest};
+use std::time::Duration;
+
+use portcullis_proto::v1::{CreateSessionRequest, GetUserRequest, RequestPasswordResetRequest};
 use serde_json::{Value, json};
 
 use crate::harness::{Forge, PASSWORD, Stack, Wire, exchange, framed};
+use crate::recovery::{Purpose, reset, verify};
 use crate::refresh::offline;
 
 #[tokio::test]
@@ -38,9 +41,19 @@ async fn no_secret_is_logged_even_when_everything_is() {
     assert_eq!(http.json("PATCH", "/users/me", &token, changes).await.status, 200);
     assert_eq!(http.log_in("arthur@camelot.bt", PASSWORD).await.status, 400);
     assert_eq!(http.bare("POST", "/auth/jwt/logout", &token).await.status, 204);
+    let for_password = Purpose::Reset.token(&stack, "arthur@camelot.bt").await;
+    let for_address = Purpose::Verify.token(&stack, "arthur@camelot.bt").await;
+    assert_eq!(reset(&http, &for_password, "lancelot du lac").await.status, 200);
+    assert_eq!(reset(&http, &for_password, "lancelot du lac").await.status, 400);
+    assert_eq!(verify(&http, &for_address).await.status, 200);
+    let notified = async || stack.mailbox().to("arthur@camelot.bt").len() == 3;
+    stack.identity.until("done with mailing", Duration::from_secs(20), notified).await;
     for process in [&stack.gateway, &stack.identity] {
         assert!(process.log().contains("TRACE"), "it tells less than all: {}", process.log());
         process.assert_no_secret_is_logged();
+        for token in [&for_password, &for_address] {
+            assert!(!process.log().contains(token.as_str()), "the token of a mail is logged");
+        }
     }
 }
 
@@ -84,6 +97,7 @@ async fn say_everything(stack: &Stack) {
             "Authorization",
             "X-Forwarded-For",
             "Access-Control-Request-Method",
+            "Accept-Language",
         ] {
             send(format!("POST /auth/register HTTP/1.1\r\nHost: x\r\n{name}: {text}"));
             send(format!(
@@ -101,6 +115,23 @@ async fn say_everything(stack: &Stack) {
         )
         .await;
         http.log_in(&format!("{text}@camelot.bt"), &text).await;
+        for (name, body) in [
+            ("forgot-password", json!({"email": text, &text: text})),
+            ("request-verify-token", json!({"email": format!("{text}@camelot.bt")})),
+            ("reset-password", json!({"token": text, "password": text})),
+            ("verify", json!({"token": text})),
+        ] {
+            http.json("POST", &format!("/auth/{name}"), "", body).await;
+        }
+        let body = r#"{"email":"a@camelot.bt"}"#;
+        let head = "POST /auth/forgot-password HTTP/1.1\r\nHost: x\r\nConnection: close";
+        let about = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+        exchange(gateway, format!("{head}\r\n{about}\r\nAccept-Language: {text}\r\n\r\n{body}"));
+        let ask = RequestPasswordResetRequest {
+            email: "a@camelot.bt".into(),
+            language_codes: vec![text.clone(), format!("{text:.8}")],
+        };
+        wire.call("/portcullis.identity.v1.RecoveryService/RequestPasswordReset", &[], &framed(&ask)).await;
         // An unknown `kid` is shown, escaped and cut, for whoever rotates keys.
         let kid: String = text.replace("forged", "key").chars().take(200).collect();
         let claims = json!({"sub": kid, "sid": kid, "iss": kid, "aud": [kid], "exp": kid});

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{Http, PASSWORD, Process, Stack};
+use crate::recovery::{Purpose, reset};
 
 /// The dearest hash on one thread: a core is busy for about a second with each.
 const SLOW: [(&str, &str); 2] = [("BCRYPT_COST", "14"), ("HASH_THREADS", "1")];
@@ -12,8 +13,9 @@ const SLOW: [(&str, &str); 2] = [("BCRYPT_COST", "14"), ("HASH_THREADS", "1")];
 #[tokio::test]
 async fn when_the_queue_is_full_logins_are_refused_at_once_and_the_rest_goes_on() {
     let stack = Stack::with(&SLOW, &[]).await;
-    let (_, token) = stack.user("king.arthur@camelot.bt").await;
+    let (id, token) = stack.user("king.arthur@camelot.bt").await;
     let http = stack.http();
+    let for_password = stack.recovery_token(&id, "reset").await;
     let flood: Vec<_> = (0..20)
         .map(|_| {
             let http = http.clone();
@@ -40,11 +42,26 @@ async fn when_the_queue_is_full_logins_are_refused_at_once_and_the_rest_goes_on(
     assert_eq!(weak.status, 400);
     assert_eq!(http.json("PATCH", "/users/me", "nonsense", json!({"password": PASSWORD})).await.status, 401);
 
+    Purpose::Verify.ask(&http, "king.arthur@camelot.bt").await;
+    for (token, password, detail) in [
+        ("nonsense", PASSWORD, json!("RESET_PASSWORD_BAD_TOKEN")),
+        (
+            &for_password,
+            "short",
+            json!({"code": "RESET_PASSWORD_INVALID_PASSWORD", "reason": "Password should be at least 8 characters"}),
+        ),
+    ] {
+        assert_eq!(reset(&http, token, password).await.json(), json!({ "detail": detail }));
+    }
+
     // What needs one is refused without being waited for.
-    let refused = http.register("lancelot@camelot.bt", PASSWORD).await;
-    assert_eq!(refused.short(), r#"503 {"detail":"Service Unavailable"}"#);
-    let seconds: u64 = refused.header("retry-after").parse().expect("says when to come back");
-    assert!((1..=10).contains(&seconds), "{seconds}");
+    let refused =
+        [http.register("lancelot@camelot.bt", PASSWORD).await, reset(&http, &for_password, PASSWORD).await];
+    for refused in refused {
+        assert_eq!(refused.short(), r#"503 {"detail":"Service Unavailable"}"#);
+        let seconds: u64 = refused.header("retry-after").parse().expect("says when to come back");
+        assert!((1..=10).contains(&seconds), "{seconds}");
+    }
 
     let mut statuses = Vec::new();
     for login in flood {
@@ -53,6 +70,11 @@ async fn when_the_queue_is_full_logins_are_refused_at_once_and_the_rest_goes_on(
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
     assert_eq!(stack.database.number("SELECT count(*) FROM users").await, 1);
+    assert_eq!(
+        reset(&http, &for_password, PASSWORD).await.short(),
+        "200 null",
+        "what was refused used no token up"
+    );
 }
 
 #[tokio::test]

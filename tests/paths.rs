@@ -208,6 +208,8 @@ async fn h17_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_ha
             ("/users/me", "get, patch, delete"),
             ("/users/camelot.bt", "get, patch, delete"),
             ("/auth/register", "post"),
+            ("/auth/reset-password", "post"),
+            ("/auth/verify", "post"),
             ("/health/live", "get"),
         ] {
             let answer = callers.ask(method, path, token, "X-Secret: user@camelot.bt\r\n");

@@ -25,14 +25,28 @@ impl Stack {
         let other = self.register("entrance-other@camelot.bt").await;
         let (_, superuser) = self.superuser("entrance-superuser@camelot.bt").await;
         [
-            Entrance { method: "POST", path: "/auth/register".to_owned(), token: String::new() },
+            Entrance::for_anybody("/auth/register"),
             Entrance { method: "PATCH", path: "/users/me".to_owned(), token: user },
             Entrance { method: "PATCH", path: format!("/users/{other}"), token: superuser },
         ]
     }
 }
 
+/// The places where an address alone comes in as JSON: what is asked for is mailed there.
+pub fn mail_entrances() -> [Entrance; 2] {
+    ["/auth/forgot-password", "/auth/request-verify-token"].map(Entrance::for_anybody)
+}
+
+/// The places where the token from a mail comes in as JSON, the first with a password.
+pub fn token_entrances() -> [Entrance; 2] {
+    ["/auth/reset-password", "/auth/verify"].map(Entrance::for_anybody)
+}
+
 impl Entrance {
+    fn for_anybody(path: &str) -> Self {
+        Self { method: "POST", path: path.to_owned(), token: String::new() }
+    }
+
     /// A request that has no body yet, and no content type.
     pub fn request(&self, http: &Http) -> RequestBuilder {
         Transport::Bearer.send(http.request(self.method, &self.path), &self.token)

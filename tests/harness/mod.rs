@@ -20,6 +20,7 @@ mod naive_replica;
 mod pooler;
 mod process;
 mod raw;
+mod recovery_token;
 mod refusal;
 mod rpc;
 mod smtp_sink;
@@ -34,7 +35,9 @@ pub use cluster::Cluster;
 pub use crowd::{Ask, Crowd, Persona, Seen};
 pub use database::Database;
 pub use doors::Doors;
-pub use entrance::{Entrance, LOGINS, MULTIPART, URLENCODED, multipart, urlencoded};
+pub use entrance::{
+    Entrance, LOGINS, MULTIPART, URLENCODED, mail_entrances, multipart, token_entrances, urlencoded,
+};
 pub use fleet::{Acked, Fleet, Plan, scan, with_port};
 pub use forge::{Forge, claims, jws};
 pub use fuzz::{any_bytes, fuzz, lossy, nearly};

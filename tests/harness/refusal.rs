@@ -27,15 +27,19 @@ const PHRASES: [(u16, &str); 14] = [
     (504, "Gateway Timeout"),
 ];
 /// The codes of 400 that stand alone.
-const CODES: [&str; 5] = [
+const CODES: [&str; 8] = [
     "REGISTER_USER_ALREADY_EXISTS",
     "LOGIN_BAD_CREDENTIALS",
     "UPDATE_USER_EMAIL_ALREADY_EXISTS",
+    "RESET_PASSWORD_BAD_TOKEN",
+    "VERIFY_USER_BAD_TOKEN",
+    "VERIFY_USER_ALREADY_VERIFIED",
     "Missing boundary in multipart.",
     "Invalid multipart data.",
 ];
 /// The codes of 400 that come with a reason, and the reasons.
-const PASSWORD_CODES: [&str; 2] = ["REGISTER_INVALID_PASSWORD", "UPDATE_USER_INVALID_PASSWORD"];
+const PASSWORD_CODES: [&str; 3] =
+    ["REGISTER_INVALID_PASSWORD", "UPDATE_USER_INVALID_PASSWORD", "RESET_PASSWORD_INVALID_PASSWORD"];
 const PASSWORD_REASONS: [&str; 3] = [
     "Password should be at least 8 characters",
     "Password should be at most 1024 bytes",
@@ -166,7 +170,7 @@ fn is_legal_item(item: &Value) -> bool {
     let shows_no_text = ["null", "bool"].contains(&input);
     match kind {
         "missing" => {
-            ["", "email", "username", "password", "grant_type", "refresh_token"].contains(&at)
+            ["", "email", "username", "password", "token", "grant_type", "refresh_token"].contains(&at)
                 && message == "Field required"
                 && input == "null"
         }
@@ -182,9 +186,9 @@ fn is_legal_item(item: &Value) -> bool {
                 && JSON_PROBLEMS.contains(&said)
         }
         "string_type" => {
-            ["email", "password", "username", "grant_type", "refresh_token"].contains(&at)
+            ["email", "password", "username", "token", "grant_type", "refresh_token"].contains(&at)
                 && message == "Input should be a valid string"
-                && (input == "null" || (input == "bool" && at == "email"))
+                && (input == "null" || (input == "bool" && ["email", "token"].contains(&at)))
         }
         "bool_parsing" => {
             is_flag

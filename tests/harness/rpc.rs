@@ -1,5 +1,6 @@
 //! A gRPC client of identity-service, as another service would be.
 
+use portcullis_proto::v1::recovery_service_client::RecoveryServiceClient;
 use portcullis_proto::v1::sessions_service_client::SessionsServiceClient;
 use portcullis_proto::v1::trust_service_client::TrustServiceClient;
 use portcullis_proto::v1::users_service_client::UsersServiceClient;
@@ -10,11 +11,12 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
-/// Clients of the three services over one connection.
+/// Clients of the four services over one connection.
 #[derive(Clone)]
 pub struct Rpc {
     pub users: UsersServiceClient<Channel>,
     pub sessions: SessionsServiceClient<Channel>,
+    pub recovery: RecoveryServiceClient<Channel>,
     pub trust: TrustServiceClient<Channel>,
 }
 
@@ -24,6 +26,7 @@ impl Rpc {
         Self {
             users: UsersServiceClient::new(channel.clone()),
             sessions: SessionsServiceClient::new(channel.clone()),
+            recovery: RecoveryServiceClient::new(channel.clone()),
             trust: TrustServiceClient::new(channel),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::{Database, PASSWORD, Stack, Vigil, assert_is_refused, items, rounds};
+use crate::harness::{Database, PASSWORD, Stack, Vigil, assert_is_refused, items, mail_entrances, rounds};
 
 /// Spellings of one address, the first of which registers. All of another line are of another one.
 const ADDRESSES: &[&[&str]] = &[
@@ -123,11 +123,35 @@ async fn outcome(stack: &Stack) -> Vec<String> {
         assert_is_refused(&registered, 422, text);
         assert_eq!(items(&registered), ["email value_error"], "{text}");
         assert_is_refused(&http.log_in(text, PASSWORD).await, 400, text);
+        for entrance in mail_entrances() {
+            let answer = entrance.send(&http, json!({"email": text}).to_string()).await;
+            assert_is_refused(&answer, 422, text);
+            assert_eq!(items(&answer), ["email value_error"], "{text}");
+        }
     }
+    mails_reach_each(stack).await;
     let users =
         stack.database.rows("SELECT email, email_canonical FROM users ORDER BY created_at", &[]).await;
     assert_eq!(users.len(), ADDRESSES.len() + 1);
     users.iter().map(|row| format!("{} {}", row.get::<_, String>(0), row.get::<_, String>(1))).collect()
+}
+
+/// Asks for a mail with the last spelling of each address: it goes to the first, whose user has it.
+async fn mails_reach_each(stack: &Stack) {
+    let (http, [forgot, _]) = (stack.http(), mail_entrances());
+    for spellings in ADDRESSES {
+        let last = spellings[spellings.len() - 1];
+        let answer = forgot.send(&http, json!({"email": last}).to_string()).await;
+        assert_eq!(answer.short(), "202 null", "{last}");
+    }
+    let sql = "SELECT count(*) FROM recovery_tokens";
+    for _ in 0..200 {
+        if stack.database.number(sql).await == ADDRESSES.len() as i64 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{} users of {} were found", stack.database.number(sql).await, ADDRESSES.len());
 }
 
 #[tokio::test]
@@ -216,7 +240,7 @@ async fn h06_an_address_that_is_too_long_or_malformed_is_refused() {
     for _ in 0..rounds(1, 20) {
         for text in &texts {
             let shown = text.chars().take(60).collect::<String>();
-            for entrance in &entrances {
+            for entrance in entrances.iter().chain(&mail_entrances()) {
                 let answer =
                     entrance.send(&http, json!({"email": text, "password": PASSWORD}).to_string()).await;
                 assert_is_refused(&answer, 422, &shown);
@@ -227,7 +251,7 @@ async fn h06_an_address_that_is_too_long_or_malformed_is_refused() {
             }
         }
     }
-    for entrance in &entrances {
+    for entrance in entrances.iter().chain(&mail_entrances()) {
         let answer = entrance.send(&http, json!({"email": local(1 << 20)}).to_string()).await;
         assert_is_refused(&answer, 413, "1 MB");
     }
@@ -238,5 +262,9 @@ async fn h06_an_address_that_is_too_long_or_malformed_is_refused() {
         let answer = http.register(&longest, PASSWORD).await;
         assert_eq!((answer.status, answer.text("email")), (201, longest.clone()));
         assert_eq!(http.log_in(&longest, PASSWORD).await.status, 200);
+        for entrance in mail_entrances() {
+            let answer = entrance.send(&http, json!({"email": longest}).to_string()).await;
+            assert_eq!(answer.short(), "202 null", "{longest}");
+        }
     }
 }

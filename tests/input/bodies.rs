@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    CANARY, LOGINS, MULTIPART, PASSWORD, Stack, URLENCODED, assert_is_refused, items, multipart, urlencoded,
+    CANARY, LOGINS, MULTIPART, PASSWORD, Stack, URLENCODED, assert_is_refused, items, mail_entrances,
+    multipart, token_entrances, urlencoded,
 };
 
 #[tokio::test]
@@ -46,7 +47,8 @@ async fn h01_a_password_is_not_shown_wherever_in_a_body_it_was_typed() {
         c.to_owned(),
     ];
     for body in values.iter().map(Value::to_string).chain(malformed) {
-        for entrance in &entrances {
+        // None of the bodies has a token.
+        for entrance in entrances.iter().chain(&token_entrances()) {
             assert_is_refused(&entrance.send(&http, body.clone()).await, 422, &body);
             let text = entrance.request(&http).header("content-type", "text/plain").body(body.clone());
             assert_is_refused(&http.send(text).await, 422, &body);
@@ -58,6 +60,18 @@ async fn h01_a_password_is_not_shown_wherever_in_a_body_it_was_typed() {
     assert_is_refused(&register.send(&http, weak.to_string()).await, 400, "too long");
     let weak = json!({"email": "a@camelot.bt", "password": format!("{c} a@camelot.bt")});
     assert_is_refused(&register.send(&http, weak.to_string()).await, 400, "with the e-mail");
+    for entrance in token_entrances() {
+        for body in [json!({"token": [c], "password": c}), json!({"token": {c: c}, "password": [c]})] {
+            assert_is_refused(&entrance.send(&http, body.to_string()).await, 422, "no token");
+        }
+        let body = json!({"token": c, "password": c});
+        assert_is_refused(&entrance.send(&http, body.to_string()).await, 400, "a password as the token");
+    }
+    for entrance in mail_entrances() {
+        for body in [json!({"email": c}), json!({"email": [c]}), json!({"password": c, c: c})] {
+            assert_is_refused(&entrance.send(&http, body.to_string()).await, 422, "no address");
+        }
+    }
     assert_eq!(stack.database.contents().await, before);
 }
 
@@ -127,8 +141,8 @@ async fn h01_what_cannot_be_carried_out_now_is_refused_in_the_same_closed_set() 
     let mut stack = Stack::start().await;
     let (http, entrances) = (stack.http(), stack.entrances().await);
     stack.identity.kill();
-    let body = json!({"email": "a@camelot.bt", "password": CANARY}).to_string();
-    for entrance in &entrances {
+    let body = json!({"email": "a@camelot.bt", "password": CANARY, "token": "x"}).to_string();
+    for entrance in entrances.iter().chain(&mail_entrances()).chain(&token_entrances()) {
         assert_is_refused(&entrance.send(&http, body.clone()).await, 503, &entrance.path);
     }
     assert_is_refused(&http.log_in("a@camelot.bt", CANARY).await, 503, "a login");

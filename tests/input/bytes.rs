@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{LOGINS, PASSWORD, Stack, Vigil, assert_is_refused, exchange, items};
+use crate::harness::{
+    LOGINS, PASSWORD, Stack, Vigil, assert_is_refused, exchange, items, mail_entrances, token_entrances,
+};
 
 const ARTHUR: &str = "king.arthur@camelot.bt";
 
@@ -34,7 +36,7 @@ async fn h05_json_that_is_not_utf8_is_refused_whatever_its_charset_says() {
             ("{}", ""),
         ] {
             let body = [head.as_bytes(), bytes, tail.as_bytes()].concat();
-            for entrance in &entrances {
+            for entrance in entrances.iter().chain(&mail_entrances()).chain(&token_entrances()) {
                 for charset in ["", "; charset=utf-8", "; charset=latin-1", "; charset=utf-16", ";charset"] {
                     let content_type = format!("application/json{charset}");
                     let request = entrance.request(&http).header("content-type", content_type);
@@ -74,6 +76,14 @@ async fn h05_a_nul_is_legal_in_a_password_and_refused_in_every_other_field() {
         for entrance in &entrances {
             let answer = entrance.send(&http, body.clone()).await;
             assert_is_refused(&answer, 422, &body);
+            assert_eq!(items(&answer), [item], "{body}");
+        }
+        // Here a flag is a field like any other.
+        let body = format!("{{{email}{field}}}");
+        for entrance in mail_entrances() {
+            let answer = entrance.send(&http, body.clone()).await;
+            assert_is_refused(&answer, 422, &body);
+            let item = if email.is_empty() { item } else { "- value_error" };
             assert_eq!(items(&answer), [item], "{body}");
         }
     }

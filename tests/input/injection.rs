@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use portcullis_proto::v1::{
     CreateUserRequest, DeleteSessionRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest,
+    RequestPasswordResetRequest, ResetPasswordRequest, VerifyEmailRequest,
 };
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderValue;
@@ -103,6 +104,7 @@ impl Attack {
     fn refused(&self, text: &str) -> Vec<(&'static [u16], RequestBuilder)> {
         let post = |path: &str| self.http.request("POST", path);
         let json = |body: Value| post("/auth/register").json(&body);
+        let recovery = |name: &str, body: Value| post(&format!("/auth/{name}")).json(&body);
         let form = |path: &str, fields: &[(&str, &str)]| {
             let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
             let request = post(path).header("content-type", "application/x-www-form-urlencoded");
@@ -135,6 +137,10 @@ impl Attack {
                     &[("grant_type", text), ("username", "a@camelot.bt"), ("password", text)],
                 ),
             ),
+            (&[422], recovery("forgot-password", json!({"email": text}))),
+            (&[422], recovery("request-verify-token", json!({"email": text}))),
+            (&[400], recovery("reset-password", json!({"token": text, "password": text}))),
+            (&[400], recovery("verify", json!({"token": text}))),
             (&[404], id("GET", "")),
             (&[404], id("PATCH", "").json(&json!({"is_superuser": true}))),
             (&[404], id("DELETE", "?id=me")),
@@ -171,6 +177,7 @@ impl Attack {
     async fn check_directly(&self, text: &str) {
         let started = Instant::now();
         let (mut users, mut sessions) = (self.rpc.users.clone(), self.rpc.sessions.clone());
+        let mut recovery = self.rpc.recovery.clone();
         let (id, email) = (text.to_owned(), "direct@camelot.bt".to_owned());
         let create =
             CreateUserRequest { user_id: id.clone(), email, password: PASSWORD.to_owned(), profile: None };
@@ -178,6 +185,16 @@ impl Attack {
         let get = with_token(GetUserRequest { id: id.clone() }, &self.superuser);
         let delete = with_token(DeleteUserRequest { id: id.clone() }, &self.superuser);
         let end = with_token(DeleteSessionRequest { id }, &self.superuser);
+        let (token, password) = (text.to_owned(), text.to_owned());
+        let ask = RequestPasswordResetRequest { email: token.clone(), language_codes: vec![token.clone()] };
+        let reset = ResetPasswordRequest { token: token.clone(), password };
+        let refused = [
+            outcome(&recovery.request_password_reset(ask).await),
+            outcome(&recovery.reset_password(reset).await),
+            outcome(&recovery.verify_email(VerifyEmailRequest { token }).await),
+        ];
+        let no_token = "InvalidArgument RECOVERY_TOKEN_REFUSED";
+        assert_eq!(refused, ["InvalidArgument INVALID_REQUEST", no_token, no_token], "{text:?}");
         let outcomes = [
             outcome(&users.create_user(create).await),
             outcome(&users.list_users(with_token(list, &self.superuser)).await),

@@ -1,6 +1,6 @@
 //! JSON that is malformed, or that two parsers would read differently, is refused where it comes in.
 
-use crate::harness::{Stack, Vigil, assert_is_refused, items};
+use crate::harness::{Stack, Vigil, assert_is_refused, items, mail_entrances, token_entrances};
 
 /// An object that a registration and a PATCH would take, with more in it.
 fn with(more: &str) -> Vec<u8> {
@@ -110,8 +110,18 @@ async fn h02_what_is_not_one_strict_json_object_is_refused() {
             assert_is_refused(&answer, 422, &what);
             assert_eq!(items(&answer), [item], "{what}");
         }
+        // These know no body that is no object: it has none of their fields.
+        for entrance in mail_entrances().iter().chain(&token_entrances()) {
+            let answer = entrance.send(&http, body.clone()).await;
+            assert_is_refused(&answer, 422, &what);
+            if item == "- json_invalid" {
+                assert_eq!(items(&answer), [item], "{what}");
+            } else {
+                assert!(items(&answer).iter().all(|item| item.ends_with(" missing")), "{what} {answer:?}");
+            }
+        }
     }
-    for entrance in &entrances {
+    for entrance in entrances.iter().chain(&mail_entrances()).chain(&token_entrances()) {
         assert_is_refused(&entrance.send(&http, nested(100_000)).await, 413, "depth 100,000");
     }
     vigil.assert_unharmed();
@@ -186,6 +196,14 @@ async fn h02_only_what_is_said_to_be_json_is_read_as_json() {
             let answer = http.send(request.body(with(""))).await;
             assert_is_refused(&answer, 422, content_type);
             assert_eq!(items(&answer), ["- model_attributes_type"], "{content_type}");
+        }
+    }
+    for entrance in mail_entrances() {
+        for request in [entrance.request(&http), entrance.request(&http).header("content-type", "text/json")]
+        {
+            let answer = http.send(request.body(with(""))).await;
+            assert_is_refused(&answer, 422, &entrance.path);
+            assert_eq!(items(&answer), ["email missing"]);
         }
     }
     assert_eq!(stack.database.contents().await, before);

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::harness::{
-    Entrance, LOGINS, MULTIPART, PASSWORD, Stack, URLENCODED, assert_is_refused, items, multipart,
+    Entrance, LOGINS, MULTIPART, PASSWORD, Stack, URLENCODED, assert_is_refused, items, mail_entrances,
+    multipart, token_entrances,
 };
 
 const ARTHUR: &str = "king.arthur@camelot.bt";
@@ -106,6 +107,9 @@ async fn h03_a_form_that_says_two_things_at_once_logs_nobody_in() {
 async fn h03_json_that_says_two_things_at_once_is_refused_and_a_query_says_nothing() {
     let stack = Stack::start().await;
     let (http, entrances) = (stack.http(), stack.entrances().await);
+    for email in [ARTHUR, MORDRED] {
+        stack.register(email).await;
+    }
     let before = stack.database.contents().await;
     let strings = [
         json!([ARTHUR, MORDRED]),
@@ -132,6 +136,42 @@ async fn h03_json_that_says_two_things_at_once_is_refused_and_a_query_says_nothi
         format!(r#"{{"email":"{ARTHUR}","password":"excalibur","password":"excalibur"}}"#),
         format!(r#"{{"email":"{ARTHUR}","password":"excalibur","is_superuser":false,"is_superuser":true}}"#),
     ];
+    for entrance in mail_entrances() {
+        for value in &strings {
+            let answer = entrance.send(&http, json!({"email": value}).to_string()).await;
+            assert_is_refused(&answer, 422, &value.to_string());
+            assert_eq!(items(&answer), ["email string_type"], "{value}");
+        }
+        for email in &both {
+            let answer = entrance.send(&http, json!({"email": email}).to_string()).await;
+            assert_is_refused(&answer, 422, email);
+            assert_eq!(items(&answer), ["email value_error"], "{email}");
+        }
+        let others = [
+            format!(r#"{{"email":"{ARTHUR}","email":"{ARTHUR}"}}"#),
+            format!(r#"{{"email":"{ARTHUR}","to":"{MORDRED}","to":"{MORDRED}"}}"#),
+        ];
+        for body in repeated.iter().chain(&others) {
+            let answer = entrance.send(&http, body.clone()).await;
+            assert_is_refused(&answer, 422, body);
+            assert_eq!(items(&answer), ["- json_invalid"], "{body}");
+        }
+        let query = http.request("POST", &format!("{}?email={ARTHUR}", entrance.path));
+        assert_is_refused(&http.send(query).await, 422, "a query");
+    }
+    for entrance in token_entrances() {
+        for value in &strings {
+            let answer = entrance.send(&http, json!({"token": value, "password": value}).to_string()).await;
+            assert_is_refused(&answer, 422, &value.to_string());
+            let with_password = ["token string_type", "password string_type"];
+            let expected = if entrance.path.ends_with("verify") { 1 } else { 2 };
+            assert_eq!(items(&answer), with_password[..expected], "{value}");
+        }
+        let body = r#"{"token":"x","password":"excalibur","token":"x"}"#;
+        let answer = entrance.send(&http, body).await;
+        assert_is_refused(&answer, 422, body);
+        assert_eq!(items(&answer), ["- json_invalid"], "{body}");
+    }
     for entrance in &entrances {
         for value in &strings {
             let answer = entrance.send(&http, json!({"email": value, "password": value}).to_string()).await;
@@ -153,6 +193,7 @@ async fn h03_json_that_says_two_things_at_once_is_refused_and_a_query_says_nothi
         }
     }
     assert_eq!(stack.database.contents().await, before);
+    assert!(stack.mailbox().all().is_empty(), "nothing was asked for");
     for (number, entrance) in entrances.into_iter().enumerate() {
         let (path, email) = (entrance.path.clone(), format!("{number}@camelot.bt"));
         let query =
