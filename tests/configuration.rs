@@ -54,6 +54,8 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("KEY_ENCRYPTION_KEY_OTHER", SECRET),
         ("KEY_ROTATION_DAYS", "3651"),
         ("ISSUER", "camelot"),
+        ("REQUIRE_VERIFIED", "yes"),
+        ("REQUIRE_VERIFIED", ""),
         ("BCRYPT_COST", "9"),
         ("BCRYPT_COST", "15"),
         ("LISTEN_ADDRESS", "here"),

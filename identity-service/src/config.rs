@@ -19,11 +19,12 @@ use crate::mail::MailConfig;
 use crate::recovery::model::Lifetimes as RecoveryLifetimes;
 use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
+use crate::users::model::Verification;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
     KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT, PASSWORD_MIN_LENGTH, REFRESH_GRACE_SECONDS,
-    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS, RESET_TOKEN_LIFETIME_SECONDS,
+    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS, REQUIRE_VERIFIED, RESET_TOKEN_LIFETIME_SECONDS,
     VERIFY_TOKEN_LIFETIME_SECONDS,
 };
 pub use variables::{VARIABLES, Variable};
@@ -79,6 +80,8 @@ pub struct Config {
     pub key_rotation: Option<Duration>,
     /// For how long tokens and sessions are good.
     pub lifetimes: Lifetimes,
+    /// Whether users must be verified.
+    pub verification: Verification,
     /// For how long mailed tokens are good.
     pub recovery_lifetimes: RecoveryLifetimes,
     /// How mails are sent; `None`: there is no recovery by mail.
@@ -123,6 +126,7 @@ impl<'a> Vars<'a> {
                 days => Some(Duration::from_secs(days * 24 * 60 * 60)),
             },
             lifetimes: self.lifetimes()?,
+            verification: self.verification()?,
             mail: None,
             recovery_lifetimes: RecoveryLifetimes {
                 reset: Duration::from_secs(self.number(&RESET_TOKEN_LIFETIME_SECONDS, 60, 24 * 60 * 60)?),
@@ -217,6 +221,14 @@ impl<'a> Vars<'a> {
         }
         let [access, longest, idle, grace] = [access, longest, idle, grace].map(Duration::from_secs);
         Ok(Lifetimes { access, longest, idle, grace })
+    }
+
+    fn verification(&self) -> Result<Verification, ConfigError> {
+        match self.value(&REQUIRE_VERIFIED)?.as_str() {
+            "true" => Ok(Verification::Required),
+            "false" => Ok(Verification::Optional),
+            _ => Err(error(&REQUIRE_VERIFIED, "is neither true nor false")),
+        }
     }
 
     fn number<T>(&self, variable: &Variable, min: T, max: T) -> Result<T, ConfigError>

@@ -122,8 +122,10 @@ async fn start(config: Config) -> Result<App> {
         mail::start(database.clone(), Arc::clone(&kek), mail);
         Recovery::new(database.clone(), hasher.clone(), feed.clone(), rules, Arc::clone(&kek), languages)
     });
-    let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules);
-    let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), config.lifetimes);
+    let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules, config.verification);
+    let (lifetimes, verification) = (config.lifetimes, config.verification);
+    let sessions =
+        Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), lifetimes, verification);
     let last_seen = LastSeen::start(database.clone());
     Ok(App { database, trust, feed, users, sessions, last_seen, recovery })
 }

@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::ids::UserId;
 use crate::trust::Feed;
-use crate::users::model::{Changes, User};
+use crate::users::model::{Changes, User, Verification};
 use crate::users::{Registration, Users, operator};
 
 /// How many users are read at a time.
@@ -108,7 +108,9 @@ async fn create(
     let password = read_password()?;
     let peppers = credentials::register_peppers(&database, &config.peppers).await?;
     let hasher = Arc::new(Hasher::start(peppers, config.bcrypt_cost, 1)?);
-    let users = Users::new(database.clone(), hasher, Feed::new(database), config.rules);
+    // Here nobody calls who would have to be verified.
+    let verification = Verification::Optional;
+    let users = Users::new(database.clone(), hasher, Feed::new(database), config.rules, verification);
     let registration =
         Registration { id: UserId::new(), email: address, password, is_superuser, is_verified };
     users.register(registration).await.map_err(|error| name(error, email))

@@ -56,6 +56,28 @@ pub enum Target {
     Id(Option<UserId>),
 }
 
+/// Whether a user must have shown that his address is his, before he may log in and before he may act on users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// He need not.
+    Optional,
+    /// He must.
+    Required,
+}
+
+impl Verification {
+    /// Lets pass whoever is verified, and everybody where that is not required.
+    ///
+    /// # Errors
+    /// [`Error::EmailNotVerified`].
+    pub fn check(self, is_verified: bool) -> Result<()> {
+        match self {
+            Self::Required if !is_verified => Err(Error::EmailNotVerified),
+            Self::Required | Self::Optional => Ok(()),
+        }
+    }
+}
+
 /// A page of the list.
 pub struct Listed {
     /// The users.
@@ -195,6 +217,13 @@ mod tests {
 
     fn password() -> Option<Password> {
         Some(Password::new("guinevere".into()).unwrap())
+    }
+
+    #[test]
+    fn only_where_it_is_required_an_unverified_user_is_stopped() {
+        assert!(matches!(Verification::Required.check(false), Err(Error::EmailNotVerified)));
+        assert!(Verification::Required.check(true).is_ok());
+        assert!(Verification::Optional.check(false).is_ok());
     }
 
     #[test]
