@@ -55,6 +55,9 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("KEY_ROTATION_DAYS", "3651"),
         ("ISSUER", "camelot"),
         ("USER_SCHEMA", "/nowhere"),
+        ("REQUIRE_VERIFIED", "yes"),
+        ("REQUIRE_VERIFIED", ""),
+        ("REQUIRE_VERIFIED", "true"), // and there is no MAIL
         ("BCRYPT_COST", "9"),
         ("BCRYPT_COST", "15"),
         ("LISTEN_ADDRESS", "here"),

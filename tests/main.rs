@@ -29,6 +29,7 @@ mod refresh;
 mod refusals;
 mod sessions;
 mod tokens;
+mod verified;
 mod verifiers;
 
 // Bad input, over HTTP and over gRPC.

@@ -23,12 +23,13 @@ use crate::mail::MailConfig;
 use crate::recovery::model::Lifetimes as RecoveryLifetimes;
 use crate::sessions::model::Lifetimes;
 use crate::trust::KeyEncryptionKey;
+use crate::users::model::Verification;
 use crate::users::profile::OwnFields;
 
 use variables::{
     ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
     KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT, PASSWORD_MIN_LENGTH, REFRESH_GRACE_SECONDS,
-    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS, RESET_TOKEN_LIFETIME_SECONDS,
+    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS, REQUIRE_VERIFIED, RESET_TOKEN_LIFETIME_SECONDS,
     VERIFY_TOKEN_LIFETIME_SECONDS,
 };
 pub use variables::{VARIABLES, Variable};
@@ -84,6 +85,8 @@ pub struct Config {
     pub key_rotation: Option<Duration>,
     /// For how long tokens and sessions are good.
     pub lifetimes: Lifetimes,
+    /// Whether users must be verified.
+    pub verification: Verification,
     /// For how long mailed tokens are good.
     pub recovery_lifetimes: RecoveryLifetimes,
     /// How mails are sent; `None`: there is no recovery by mail.
@@ -120,6 +123,7 @@ impl<'a> Vars<'a> {
     /// # Errors
     /// The first variable that is missing or malformed.
     pub fn config(&self) -> Result<Config, ConfigError> {
+        let mail = self.mail()?;
         Ok(Config {
             database: self.database()?,
             credentials: self.credentials()?,
@@ -130,7 +134,8 @@ impl<'a> Vars<'a> {
                 days => Some(Duration::from_secs(days * 24 * 60 * 60)),
             },
             lifetimes: self.lifetimes()?,
-            mail: self.mail()?,
+            verification: self.verification(mail.as_ref())?,
+            mail,
             recovery_lifetimes: RecoveryLifetimes {
                 reset: Duration::from_secs(self.number(&RESET_TOKEN_LIFETIME_SECONDS, 60, 24 * 60 * 60)?),
                 verify: Duration::from_secs(self.number(
@@ -225,6 +230,17 @@ impl<'a> Vars<'a> {
         }
         let [access, longest, idle, grace] = [access, longest, idle, grace].map(Duration::from_secs);
         Ok(Lifetimes { access, longest, idle, grace })
+    }
+
+    fn verification(&self, mail: Option<&MailConfig>) -> Result<Verification, ConfigError> {
+        match (self.value(&REQUIRE_VERIFIED)?.as_str(), mail) {
+            ("true", None) => {
+                Err(error(&REQUIRE_VERIFIED, "is true and MAIL is not set: nobody could ever be verified"))
+            }
+            ("true", Some(_)) => Ok(Verification::Required),
+            ("false", _) => Ok(Verification::Optional),
+            _ => Err(error(&REQUIRE_VERIFIED, "is neither true nor false")),
+        }
     }
 
     fn number<T>(&self, variable: &Variable, min: T, max: T) -> Result<T, ConfigError>

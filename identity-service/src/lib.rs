@@ -122,8 +122,11 @@ async fn start(config: Config) -> Result<App> {
         mail::start(database.clone(), Arc::clone(&kek), mail);
         Recovery::new(database.clone(), hasher.clone(), feed.clone(), rules, Arc::clone(&kek), languages)
     });
-    let users = Users::new(database.clone(), hasher.clone(), feed.clone(), rules, config.own_fields);
-    let sessions = Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), config.lifetimes);
+    let (lifetimes, verification) = (config.lifetimes, config.verification);
+    let (own_fields, users_feed) = (config.own_fields, feed.clone());
+    let users = Users::new(database.clone(), hasher.clone(), users_feed, rules, own_fields, verification);
+    let sessions =
+        Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), lifetimes, verification);
     let last_seen = LastSeen::start(database.clone());
     Ok(App { database, trust, feed, users, sessions, last_seen, recovery })
 }

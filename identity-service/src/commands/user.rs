@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::ids::UserId;
 use crate::trust::Feed;
-use crate::users::model::{Changes, User};
+use crate::users::model::{Changes, User, Verification};
 use crate::users::profile::{OwnFields, Profile, Setter};
 use crate::users::{Registration, Users, operator};
 
@@ -123,7 +123,10 @@ async fn create(
     let password = read_password()?;
     let peppers = credentials::register_peppers(&database, &config.peppers).await?;
     let hasher = Arc::new(Hasher::start(peppers, config.bcrypt_cost, 1)?);
-    let users = Users::new(database.clone(), hasher, Feed::new(database), config.rules, own_fields);
+    // Here nobody calls who would have to be verified.
+    let verification = Verification::Optional;
+    let feed = Feed::new(database.clone());
+    let users = Users::new(database, hasher, feed, config.rules, own_fields, verification);
     let registration = Registration {
         id: UserId::new(),
         email: address,

@@ -29,6 +29,7 @@ fn the_four_required_variables_are_enough() {
     let day = 24 * 60 * 60;
     assert_eq!([access, longest, idle, grace].map(|it| it.as_secs()), [3600, 30 * day, 7 * day, 10]);
     assert_eq!(config.credentials.bcrypt_cost, 12);
+    assert_eq!(config.verification, Verification::Optional);
 }
 
 #[test]
@@ -51,6 +52,8 @@ fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
         ("PASSWORD_PEPPER_OTHER", &format!("{OTHER}, {THIRD}")),
         ("KEY_ENCRYPTION_KEY", "&&&"),
         ("KEY_ENCRYPTION_KEY", "c2hvcnQ="),
+        ("REQUIRE_VERIFIED", "yes"),
+        ("REQUIRE_VERIFIED", "TRUE"),
         ("BCRYPT_COST", "9"),
         ("BCRYPT_COST", "15"),
         ("PASSWORD_MIN_LENGTH", "0"),

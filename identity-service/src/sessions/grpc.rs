@@ -16,7 +16,6 @@ use crate::page::Page;
 use crate::trust::grpc::Callers;
 use crate::users::Users;
 use crate::users::grpc::parse_target as parse_owner;
-use crate::users::model::Target as Owner;
 
 /// The service over these sessions, whose owners are these users.
 pub fn service(
@@ -89,10 +88,8 @@ impl SessionsService for Service {
         request: Request<v1::DeleteSessionsRequest>,
     ) -> Result<Response<()>, Status> {
         let caller = self.callers.of(&request).await?;
-        match parse_owner(&request.get_ref().user_id) {
-            Owner::Me => self.sessions.log_out_elsewhere(caller).await?,
-            Owner::Id(id) => self.users.end_sessions(caller, id).await?,
-        }
+        let owner = parse_owner(&request.get_ref().user_id);
+        self.users.end_sessions(caller, owner).await?;
         Ok(Response::new(()))
     }
 

@@ -22,6 +22,7 @@ use crate::ids::{SessionId, UserId};
 use crate::secret::Secret;
 use crate::trust::keys::KeySet;
 use crate::trust::{self, Feed, Trust};
+use crate::users::model::Verification;
 use model::{Caller, Grant, Lifetimes, RefreshToken, Session, Target, Tokens};
 use refresh::token::RefreshKey;
 
@@ -36,10 +37,11 @@ pub struct Sessions {
     trust: Arc<Trust>,
     feed: Feed,
     lifetimes: Lifetimes,
+    verification: Verification,
 }
 
 impl Sessions {
-    /// Sessions whose tokens are good for these times.
+    /// Sessions whose tokens are good for these times, and which begin and go on as `verification` allows.
     #[must_use]
     pub fn new(
         database: Database,
@@ -47,8 +49,9 @@ impl Sessions {
         trust: Arc<Trust>,
         feed: Feed,
         lifetimes: Lifetimes,
+        verification: Verification,
     ) -> Self {
-        Self { database, hasher, trust, feed, lifetimes }
+        Self { database, hasher, trust, feed, lifetimes, verification }
     }
 
     /// The tokens of a session, made with these keys; `refresh` is the secret of the refresh token, and when the session
@@ -83,29 +86,14 @@ impl Sessions {
         wanted.ok_or(Error::SessionNotFound)
     }
 
-    /// Logs out: ends a session of the caller.
+    /// Logs out: ends a session of the caller. Verified or not: whoever is logged in at a computer that others use must
+    /// be able to leave it.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::SessionNotFound`], [`Error::DatabaseUnavailable`],
     /// [`Error::OutcomeUnknown`].
     pub async fn log_out(&self, caller: Caller, target: Target) -> Result<()> {
         self.feed.end(move |connection| end(connection, caller, target).boxed()).await
-    }
-
-    /// Logs out everywhere else: ends all sessions of the caller but this one.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
-    pub async fn log_out_elsewhere(&self, caller: Caller) -> Result<()> {
-        self.feed
-            .end(move |connection| {
-                async move {
-                    lock(connection, &caller).await?;
-                    end_others(connection, caller.user, caller.session).await
-                }
-                .boxed()
-            })
-            .await
     }
 }
 

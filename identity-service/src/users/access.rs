@@ -2,7 +2,7 @@
 
 use portcullis_proto::access_token::Refusal;
 
-use super::model::{Found, Target, UserState};
+use super::model::{Found, Target, UserState, Verification};
 use crate::error::{Error, Result};
 use crate::sessions::model::Caller;
 
@@ -10,10 +10,17 @@ use crate::sessions::model::Caller;
 /// that a normal user learns nothing about ids.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`], [`Error::SuperuserRequired`], [`Error::UserNotFound`], in this order.
-pub(super) fn authorise(caller: &Caller, target: Target, found: Found) -> Result<UserState> {
+/// [`Error::Unauthenticated`], [`Error::EmailNotVerified`], [`Error::SuperuserRequired`], [`Error::UserNotFound`], in
+/// this order.
+pub(super) fn authorise(
+    verification: Verification,
+    caller: &Caller,
+    target: Target,
+    found: Found,
+) -> Result<UserState> {
     let Found { caller: me, session_is_live, target: wanted } = found;
     let me = identify(caller, me, session_is_live).map_err(Error::unauthenticated)?;
+    verification.check(me.user.is_verified)?;
     match target {
         Target::Me => Ok(me),
         Target::Id(_) if !me.user.is_superuser => Err(Error::SuperuserRequired),

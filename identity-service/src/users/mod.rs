@@ -25,7 +25,9 @@ use crate::recovery;
 use crate::sessions::{self, model::Caller};
 use crate::trust::Feed;
 use access::authorise;
-use model::{Changes, Ends, Listed, NewUser, Registered, Target, User, UserState, same_registration};
+use model::{
+    Changes, Ends, Listed, NewUser, Registered, Target, User, UserState, Verification, same_registration,
+};
 use profile::{OwnFields, Profile};
 
 /// Acts on users.
@@ -36,6 +38,7 @@ pub struct Users {
     feed: Feed,
     rules: PasswordRules,
     own_fields: OwnFields,
+    verification: Verification,
 }
 
 /// A registration.
@@ -55,7 +58,8 @@ pub struct Registration {
 }
 
 impl Users {
-    /// Users of a database, whose new passwords follow `rules`, and who have these fields of their own.
+    /// Users of a database, whose new passwords follow `rules`, who have these fields of their own, and who act on users as
+    /// `verification` allows.
     #[must_use]
     pub fn new(
         database: Database,
@@ -63,8 +67,9 @@ impl Users {
         feed: Feed,
         rules: PasswordRules,
         own_fields: OwnFields,
+        verification: Verification,
     ) -> Self {
-        Self { database, hasher, feed, rules, own_fields }
+        Self { database, hasher, feed, rules, own_fields, verification }
     }
 
     /// Which own fields users have.
@@ -120,8 +125,8 @@ impl Users {
     /// Reads a user.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::SuperuserRequired`], [`Error::UserNotFound`],
-    /// [`Error::DatabaseUnavailable`].
+    /// [`Error::Unauthenticated`], [`Error::EmailNotVerified`], [`Error::SuperuserRequired`],
+    /// [`Error::UserNotFound`], [`Error::DatabaseUnavailable`].
     pub async fn get(&self, caller: &Caller, target: Target) -> Result<User> {
         Ok(self.find(caller, target).await?.user)
     }
@@ -129,7 +134,7 @@ impl Users {
     async fn find(&self, caller: &Caller, target: Target) -> Result<UserState> {
         let find =
             |connection: PointConnection| async move { store::find(&connection, caller, target).await };
-        authorise(caller, target, self.database.point_read(find).await?)
+        authorise(self.verification, caller, target, self.database.point_read(find).await?)
     }
 
     /// Changes a user, all or nothing. `changes` is read only once the caller may do so, so that a caller who may
@@ -150,11 +155,12 @@ impl Users {
             return Ok(before.user);
         }
         let password = self.hash_new_password(&before, &changes).await?;
+        let verification = self.verification;
         self.feed
             .end(move |connection| {
                 async move {
                     let found = store::lock(connection, &caller, target).await?;
-                    let before = authorise(&caller, target, found)?;
+                    let before = authorise(verification, &caller, target, found)?;
                     let own_session = (before.user.id == caller.user).then_some(caller.session);
                     apply(connection, &before, &changes, password.as_ref(), own_session).await
                 }
@@ -193,12 +199,12 @@ impl Users {
     /// # Errors
     /// Those of [`Users::get`], [`Error::OutcomeUnknown`].
     pub async fn delete(&self, caller: Caller, id: Option<UserId>) -> Result<()> {
-        let target = Target::Id(id);
+        let (target, verification) = (Target::Id(id), self.verification);
         self.feed
             .end(move |connection| {
                 async move {
                     let found = store::lock(connection, &caller, target).await?;
-                    let user = authorise(&caller, target, found)?.user;
+                    let user = authorise(verification, &caller, target, found)?.user;
                     delete(connection, user.id).await
                 }
                 .boxed()
@@ -219,7 +225,7 @@ impl Users {
             let list = async |connection: &mut Transaction| -> Result<Listed> {
                 let own = Target::Id(Some(caller.user));
                 let found = store::find(connection, caller, own).await?;
-                authorise(caller, own, found)?;
+                authorise(self.verification, caller, own, found)?;
                 let page = page()?;
                 let found = store::list(connection, page.after, page.enough()).await?;
                 let (users, next) = page.cut(found, |user| user.id);

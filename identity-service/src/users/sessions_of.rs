@@ -7,7 +7,7 @@ use super::model::{Changes, Target};
 use super::{Users, store};
 use crate::database::Transaction;
 use crate::error::Result;
-use crate::ids::{SessionId, UserId};
+use crate::ids::SessionId;
 use crate::page::Page;
 use crate::sessions::{self, model::Caller, model::Listed};
 
@@ -25,7 +25,7 @@ impl Users {
         let action = async |connection: &mut Transaction| {
             let list = async |connection: &mut Transaction| -> Result<Listed> {
                 let found = store::find(connection, caller, target).await?;
-                let owner = authorise(caller, target, found)?.user.id;
+                let owner = authorise(self.verification, caller, target, found)?.user.id;
                 let page = page()?;
                 let found = sessions::list(connection, owner, page.after, page.enough()).await?;
                 let (sessions, next) = page.cut(found, |session| session.id);
@@ -36,17 +36,21 @@ impl Users {
         self.database.read(action).await
     }
 
-    /// Ends all sessions of a user, and every token ever issued to him. For superusers.
+    /// Ends all other sessions of the caller, or all sessions of a user and every token ever issued to him. The latter is
+    /// for superusers.
     ///
     /// # Errors
     /// Those of [`Users::get`], [`crate::error::Error::OutcomeUnknown`].
-    pub async fn end_sessions(&self, caller: Caller, id: Option<UserId>) -> Result<()> {
-        let target = Target::Id(id);
+    pub async fn end_sessions(&self, caller: Caller, target: Target) -> Result<()> {
+        let verification = self.verification;
         self.feed
             .end(move |connection| {
                 async move {
                     let found = store::lock(connection, &caller, target).await?;
-                    let user = authorise(&caller, target, found)?;
+                    let user = authorise(verification, &caller, target, found)?;
+                    if target == Target::Me {
+                        return sessions::end_others(connection, caller.user, caller.session).await;
+                    }
                     let epoch = sessions::end_everything(connection, user.user.id).await?;
                     store::update(connection, &user, &Changes::default(), None, Some(epoch)).await?;
                     Ok(())

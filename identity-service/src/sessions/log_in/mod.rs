@@ -22,11 +22,12 @@ impl Sessions {
     ///
     /// The hash takes long, and much may happen meanwhile. So what is read before it (the address, `password_version`,
     /// `epoch`, `is_active`) must still hold in the transaction that inserts the session, which locks the user's row: no
-    /// session is ever born from an old password, a stale epoch or an inactive user.
+    /// session is ever born from an old password, a stale epoch or an inactive user. Whether he is verified is looked at
+    /// there only: who does not know the password does not learn it.
     ///
     /// # Errors
-    /// [`Error::BadCredentials`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`],
-    /// [`Error::OutcomeUnknown`].
+    /// [`Error::BadCredentials`], then [`Error::EmailNotVerified`]; [`Error::Overloaded`],
+    /// [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
     pub async fn log_in(
         &self,
         email: &str,
@@ -76,12 +77,14 @@ impl Sessions {
         first: Option<Vec<u8>>,
     ) -> Result<Session> {
         let (lifetimes, may_forget) = (self.lifetimes, self.feed.may_forget());
+        let verification = self.verification;
         self.database
             .transaction(move |connection| {
                 async move {
                     // By the clock of the database, which is everybody's: so the tokens of all replicas are in time.
-                    let now = store::lock_unchanged(connection, &credential).await?;
-                    let now = now.ok_or(Error::BadCredentials)?;
+                    let unchanged = store::lock_unchanged(connection, &credential).await?;
+                    let (now, is_verified) = unchanged.ok_or(Error::BadCredentials)?;
+                    verification.check(is_verified)?;
                     let chain = first.map(|first| Chain::begin(first, now, &lifetimes));
                     let session = Session {
                         id: SessionId::at(now),

@@ -68,24 +68,24 @@ pub(super) async fn find_credential(
     }))
 }
 
-/// What time it is, if the user is still as he was when the login read his credential. Until the transaction ends, nobody
-/// can change him; a change that is under way is waited for, and seen.
+/// What time it is, and whether the user is verified, if he is still as he was when the login read his credential. Until
+/// the transaction ends, nobody can change him; a change that is under way is waited for, and seen.
 pub(super) async fn lock_unchanged(
     connection: &mut AsyncPgConnection,
     credential: &Credential,
-) -> QueryResult<Option<SystemTime>> {
-    let time: Option<OffsetDateTime> = users::table
+) -> QueryResult<Option<(SystemTime, bool)>> {
+    let found: Option<(OffsetDateTime, bool)> = users::table
         .filter(users::id.eq(credential.user.as_uuid()))
         .filter(users::email_canonical.eq(&credential.email_canonical))
         .filter(users::password_version.eq(credential.password_version))
         .filter(users::epoch.eq(credential.epoch))
         .filter(users::is_active)
-        .select(now.into_sql::<Timestamptz>())
+        .select((now.into_sql::<Timestamptz>(), users::is_verified))
         .for_share()
         .first(connection)
         .await
         .optional()?;
-    Ok(time.map(Into::into))
+    Ok(found.map(|(time, is_verified)| (time.into(), is_verified)))
 }
 
 /// Replaces the hash of an unchanged password, if it still is the one that was verified. A change meanwhile wins.

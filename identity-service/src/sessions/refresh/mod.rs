@@ -17,6 +17,7 @@ use crate::error::{Error, Result, Violation};
 use crate::ids::{SessionId, UserId};
 use crate::secret::Secret;
 use crate::trust;
+use crate::users::model::Verification;
 use model::{RefreshRefusal, Use};
 use token::RefreshKey;
 
@@ -31,17 +32,19 @@ impl Sessions {
     /// the session is either seen, or waits, and then ends what was given here.
     ///
     /// # Errors
-    /// [`Error::RefreshTokenRefused`], [`Error::DatabaseUnavailable`], [`Error::OutcomeUnknown`].
+    /// [`Error::RefreshTokenRefused`]; [`Error::EmailNotVerified`], when the token is still good; [`Error::DatabaseUnavailable`],
+    /// [`Error::OutcomeUnknown`].
     pub async fn refresh(&self, token: &str) -> Result<Tokens> {
         let keys = self.trust.keyring.fresh().await?;
         let key = RefreshKey::new(keys.refresh_key());
         let read = key.read(token);
         let (session, secret) = read.ok_or(Error::RefreshTokenRefused(RefreshRefusal::Foreign))?;
-        let lifetimes = self.lifetimes;
+        let (lifetimes, verification) = (self.lifetimes, self.verification);
         let given = self
             .feed
             .end(move |connection| {
-                async move { take(connection, &key, session, &secret, &lifetimes).await }.boxed()
+                async move { take(connection, &key, session, &secret, &lifetimes, verification).await }
+                    .boxed()
             })
             .await?;
         // Only now is it a failure: what a token that came again has ended, is to be committed.
@@ -93,6 +96,7 @@ async fn take(
     session: SessionId,
     presented: &Secret,
     lifetimes: &Lifetimes,
+    verification: Verification,
 ) -> Result<Result<Given, RefreshRefusal>> {
     let Some(owner) = store::lock_owner(connection, session).await? else {
         return Ok(Err(RefreshRefusal::SessionEnded));
@@ -120,6 +124,8 @@ async fn take(
             return Ok(Err(RefreshRefusal::Reused));
         }
     };
+    // Here, so that a token that was copied has ended its session above. As a failure, it undoes the use of a good one.
+    verification.check(owner.is_verified)?;
     let epoch = owner.state.epoch;
     let grant = Grant { session, user: owner.user, epoch, issued_at: now, expires_at: access_ends };
     Ok(Ok((grant, next, session_ends)))

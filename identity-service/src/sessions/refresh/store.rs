@@ -18,6 +18,7 @@ pub(in crate::sessions) struct Owner {
     pub(in crate::sessions) user: UserId,
     pub(in crate::sessions) state: State,
     pub(in crate::sessions) is_active: bool,
+    pub(in crate::sessions) is_verified: bool,
     /// What time it is.
     pub(in crate::sessions) now: SystemTime,
 }
@@ -48,23 +49,25 @@ pub(super) async fn lock_owner(
     session: SessionId,
 ) -> QueryResult<Option<Owner>> {
     let owners = sessions::table.filter(sessions::id.eq(session.as_uuid())).select(sessions::user_id);
-    let found: Option<(Uuid, i32, i64, bool, OffsetDateTime)> = users::table
+    let found: Option<(Uuid, i32, i64, bool, bool, OffsetDateTime)> = users::table
         .filter(users::id.eq_any(owners))
         .select((
             users::id,
             users::password_version,
             users::epoch,
             users::is_active,
+            users::is_verified,
             now.into_sql::<Timestamptz>(),
         ))
         .for_no_key_update()
         .first(connection)
         .await
         .optional()?;
-    Ok(found.map(|(user, password_version, epoch, is_active, time)| Owner {
+    Ok(found.map(|(user, password_version, epoch, is_active, is_verified, time)| Owner {
         user: user.into(),
         state: State { password_version, epoch },
         is_active,
+        is_verified,
         now: time.into(),
     }))
 }
