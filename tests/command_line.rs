@@ -27,6 +27,8 @@ async fn what_an_operator_changes_holds_at_once() {
     let (_, token) = stack.user(EMAIL).await;
     let run = |verb: &str| stack.identity.command(&["user", verb, "KING.ARTHUR@camelot.bt"]).unwrap();
     assert!(run("promote").contains("superuser"));
+    assert!(run("verify").starts_with("verified"));
+    assert_eq!(stack.http().bare("GET", "/users/me", &token).await.json()["is_verified"], true);
     assert_eq!(stack.http().bare("GET", "/users/nonsense", &token).await.status, 404);
     run("deactivate");
     assert_eq!(stack.http().bare("GET", "/users/me", &token).await.status, 401);

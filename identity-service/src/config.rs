@@ -234,9 +234,10 @@ impl<'a> Vars<'a> {
 
     fn verification(&self, mail: Option<&MailConfig>) -> Result<Verification, ConfigError> {
         match (self.value(&REQUIRE_VERIFIED)?.as_str(), mail) {
-            ("true", None) => {
-                Err(error(&REQUIRE_VERIFIED, "is true and MAIL is not set: nobody could ever be verified"))
-            }
+            ("true", None) => Err(error(
+                &REQUIRE_VERIFIED,
+                "is wanted and MAIL is not set: nobody could verify his e-mail address",
+            )),
             ("true", Some(_)) => Ok(Verification::Required),
             ("false", _) => Ok(Verification::Optional),
             _ => Err(error(&REQUIRE_VERIFIED, "is neither true nor false")),

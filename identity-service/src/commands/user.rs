@@ -47,6 +47,12 @@ pub enum Command {
         /// The user's e-mail address
         email: String,
     },
+    /// Say that a user's e-mail address is his, without a mail
+    #[command(after_help = DATABASE_HELP)]
+    Verify {
+        /// The user's e-mail address
+        email: String,
+    },
     /// List all users: id, flags, e-mail address
     #[command(after_help = DATABASE_HELP)]
     List,
@@ -84,6 +90,10 @@ impl Command {
             Self::Promote { email } => {
                 let changes = Changes { is_superuser: Some(true), ..Changes::default() };
                 show("promoted", &update(&database, &email, changes).await?);
+            }
+            Self::Verify { email } => {
+                let changes = Changes { is_verified: Some(true), ..Changes::default() };
+                show("verified", &update(&database, &email, changes).await?);
             }
             Self::List => list(&database).await?,
             Self::Activate { email } => {

@@ -54,6 +54,7 @@ fn a_missing_or_malformed_variable_is_named_with_what_to_do() {
         ("KEY_ENCRYPTION_KEY", "c2hvcnQ="),
         ("REQUIRE_VERIFIED", "yes"),
         ("REQUIRE_VERIFIED", "TRUE"),
+        ("REQUIRE_VERIFIED", "true"), // and there is no MAIL
         ("BCRYPT_COST", "9"),
         ("BCRYPT_COST", "15"),
         ("PASSWORD_MIN_LENGTH", "0"),

@@ -33,7 +33,7 @@ variables! {
     REFRESH_GRACE_SECONDS Some("10"), "for how long a refresh token may be used again, since answers are lost, 1 to 60 seconds";
     RESET_TOKEN_LIFETIME_SECONDS Some("3600"), "for how long a mailed token for a new password is good, 60 to 86400 seconds";
     VERIFY_TOKEN_LIFETIME_SECONDS Some("86400"), "for how long a mailed token for an e-mail address is good, 60 to 2592000 seconds";
-    REQUIRE_VERIFIED Some("false"), "true: whoever has not verified his e-mail address cannot log in, nor act on users, and be it himself; false: he can";
+    REQUIRE_VERIFIED Some("false"), "true, which needs MAIL: whoever has not verified his e-mail address cannot log in, nor act on users, and be it himself; false: he can";
     PASSWORD_MIN_LENGTH Some("8"), "the least number of characters of a new password, 1 to 128";
     USER_SCHEMA Some(""), "the path of a JSON Schema (draft 2020-12) of an object, whose properties are further fields of users";
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
