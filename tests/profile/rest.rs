@@ -125,6 +125,20 @@ async fn a_patch_is_merged_and_null_removes_what_is_not_required() {
 }
 
 #[tokio::test]
+async fn changes_at_the_same_time_are_merged_one_after_the_other() {
+    let schema = knights();
+    let stack = stack(&schema).await;
+    assert_eq!(register(&stack, EMAIL, json!({"first_name": "Arthur"})).await.status, 201);
+    let token = stack.http().token(EMAIL, PASSWORD).await;
+    let changes = (0..16).map(|number| json!({"anything": {format!("x{number}"): number}}));
+    let patches = changes.clone().map(|change| patch(&stack, "/users/me", &token, change));
+    let answers = futures_util::future::join_all(patches).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    let all: Map<_, _> = changes.flat_map(|change| change["anything"].as_object().unwrap().clone()).collect();
+    assert_eq!(stored(&stack).await["anything"], Value::from(all));
+}
+
+#[tokio::test]
 async fn what_is_read_only_a_superuser_sets_for_a_user_by_his_id() {
     let schema = knights();
     let stack = stack(&schema).await;
@@ -192,6 +206,5 @@ async fn the_example_of_the_local_runner_works() {
     assert_eq!(own(&register(&stack, EMAIL, arthur.clone()).await), {
         json!({"birthdate": "0482-02-28", "first_name": "Arthur", "last_name": "Pendragon"})
     });
-    // Sent again, it is the same registration.
     assert_eq!(stored(&stack).await, arthur);
 }

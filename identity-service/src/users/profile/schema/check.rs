@@ -95,7 +95,7 @@ fn check_field(name: &str, field: &Value, required: &[&str]) -> Result<Field, St
     Ok(Field { name: name.to_owned(), read_only: says("readOnly"), write_only: says("writeOnly") })
 }
 
-/// Checks what stands in a schema, and in those inside it. The first two of them are the root and a property.
+/// Checks what stands in a schema, and in those inside it; a property of users is one step deep.
 fn check_below(root: &Value, schema: &Value, place: &str, depth: usize) -> Result<(), String> {
     let Value::Object(keywords) = schema else {
         return Ok(());
