@@ -57,6 +57,11 @@ impl Mailbox {
         self.to(address).iter().filter_map(Mail::find_token).collect()
     }
 
+    /// All mails, once there are so many.
+    pub async fn wait_for_all(&self, count: usize) -> Vec<Mail> {
+        self.until(&format!("{count} mails"), || Some(self.all()).filter(|mails| mails.len() >= count)).await
+    }
+
     /// The mails to an address, once there are so many.
     pub async fn wait_for(&self, address: &str, count: usize) -> Vec<Mail> {
         self.until(&format!("{count} mails"), || Some(self.to(address)).filter(|mails| mails.len() >= count))

@@ -109,16 +109,19 @@ async fn a_token_dies_with_the_password_with_its_time_and_with_its_user() {
 
 #[tokio::test]
 async fn a_new_address_or_a_rehash_leaves_the_token_good() {
-    let (stack, _, access) = stack_and_user().await;
+    let (mut stack, _, access) = stack_and_user().await;
     let http = stack.http();
     let token = Purpose::Reset.token(&stack, EMAIL).await;
-    let sql = "UPDATE users SET password_scheme = 'bcrypt', password_hash = $1";
-    stack.database.rows(sql, &[&bcrypt::hash(PASSWORD, 10).unwrap()]).await;
-    http.token(EMAIL, PASSWORD).await; // which is hashed anew by it
-    assert_eq!(
-        http.json("PATCH", "/users/me", &access, json!({"email": "arthur@camelot.bt"})).await.status,
-        200
-    );
+    stack.identity.kill();
+    stack.identity.restart_with(&[("BCRYPT_COST", "11")]);
+    stack.identity.until_serving().await;
+    stack.gateway.until_ready().await;
+    http.token(EMAIL, PASSWORD).await; // by which it is hashed anew
+    let rehashed = "SELECT count(*) FROM users WHERE password_hash LIKE '$2b$11$%'";
+    let limit = std::time::Duration::from_secs(10);
+    stack.identity.until("hashed anew", limit, async || stack.database.number(rehashed).await == 1).await;
+    let moved = json!({"email": "arthur@camelot.bt"});
+    assert_eq!(http.json("PATCH", "/users/me", &access, moved).await.status, 200);
     assert_eq!(reset(&http, &token, NEW_PASSWORD).await.status, 200);
     assert_eq!(http.log_in("arthur@camelot.bt", NEW_PASSWORD).await.status, 200);
 }
