@@ -48,6 +48,7 @@ mod command_line;
 mod configuration;
 mod load;
 mod logs;
+mod mail;
 mod outage;
 mod overload;
 mod pepper;

@@ -22,6 +22,17 @@ impl Authority {
         file
     }
 
+    /// A certificate for these names and its key, in one file.
+    pub fn identity(&self, names: &[&str]) -> tempfile::NamedTempFile {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().expect("there is randomness");
+        let parameters = CertificateParams::new(names).expect("are legal");
+        let certificate = parameters.signed_by(&key, &self.0).expect("is signed");
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), certificate.pem() + &key.serialize_pem()).expect("is written");
+        file
+    }
+
     /// Lets a cluster speak TLS, with a certificate for these names.
     pub fn certify(&self, cluster: &Cluster, names: &[&str]) {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -12,15 +12,18 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Http, PASSWORD, Rpc};
+use super::{Http, Mailbox, PASSWORD, Rpc};
 
 /// The environment of an identity-service, its database and port apart. The lowest legal cost: these tests are not
 /// about how long a hash takes.
-pub const IDENTITY: [(&str, &str); 4] = [
+pub const IDENTITY: [(&str, &str); 7] = [
     ("ISSUER", "http://localhost:8000"),
     ("PASSWORD_PEPPER", "cGVwcGVyLXBlcHBlci1wZXBwZXItcGVwcGVyLXBlcHA="),
     ("KEY_ENCRYPTION_KEY", "a2V5LWVuY3J5cHRpb24ta2V5LWZvci10aGUtdGVzdHM="),
     ("BCRYPT_COST", "10"),
+    ("MAIL_FROM", "Camelot <no-reply@camelot.bt>"),
+    ("LINK_RESET", "http://localhost:3000/reset-password?token={token}"),
+    ("LINK_VERIFY", "http://localhost:3000/verify?token={token}"),
 ];
 /// The environment of a gateway, its port and its identity-service apart.
 pub const GATEWAY: [(&str, &str); 1] = [("PUBLIC_ORIGIN", "http://localhost:8000")];
@@ -32,15 +35,21 @@ pub struct Process {
     name: &'static str,
     variables: Vec<(String, String)>,
     log: tempfile::NamedTempFile,
+    mails: Option<Mailbox>,
 }
 
 impl Process {
-    /// An identity-service in front of this database, on a port of its own.
+    /// An identity-service in front of this database, on a port of its own. Its mails are in a folder of its own, unless the
+    /// variables say otherwise.
     pub fn identity(database_url: &str, variables: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut all = vec![("DATABASE_URL".to_owned(), database_url.to_owned())];
         all.push(("LISTEN_ADDRESS".to_owned(), format!("127.0.0.1:{port}")));
-        Self::serve("identity-service", port, all, &[&IDENTITY, variables].concat())
+        let mails = Mailbox::new();
+        all.push(("MAIL".to_owned(), format!("dir:{}", mails.folder().display())));
+        let mut process = Self::serve("identity-service", port, all, &[&IDENTITY, variables].concat());
+        process.mails = Some(mails);
+        process
     }
 
     /// A gateway in front of this identity-service, on a port of its own.
@@ -65,7 +74,12 @@ impl Process {
         variables.extend(further.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
         let child = Mutex::new(spawn(name, &variables, &log));
-        Self { port, child, name, variables, log }
+        Self { port, child, name, variables, log, mails: None }
+    }
+
+    /// The mails that this identity-service has written.
+    pub fn mails(&self) -> &Mailbox {
+        self.mails.as_ref().expect("is an identity-service")
     }
 
     /// Starts the process again, on the same port, after [`Process::kill`] or [`Process::wait`].
