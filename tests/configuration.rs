@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Database, GATEWAY, IDENTITY, Process, free_port, program, repository};
+use crate::harness::{Database, GATEWAY, IDENTITY, Mailbox, Process, free_port, program, repository};
 
 const SECRET: &str = "hunter2hunter2";
 
@@ -39,6 +39,8 @@ fn owned(variables: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
 fn identity_service_names_the_variable_that_is_missing_or_malformed() {
     let mut base = owned(&IDENTITY);
     base.push(("DATABASE_URL", format!("postgres://u:{SECRET}@127.0.0.1:1/db")));
+    let mails = Mailbox::new();
+    base.push(("MAIL", format!("dir:{}", mails.folder().display())));
     for required in ["DATABASE_URL", "ISSUER", "PASSWORD_PEPPER", "KEY_ENCRYPTION_KEY"] {
         assert_one_line(&start("identity-service", &base, required, None), required);
     }
@@ -57,7 +59,6 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("USER_SCHEMA", "/nowhere"),
         ("REQUIRE_VERIFIED", "yes"),
         ("REQUIRE_VERIFIED", ""),
-        ("REQUIRE_VERIFIED", "true"), // and there is no MAIL
         ("BCRYPT_COST", "9"),
         ("BCRYPT_COST", "15"),
         ("LISTEN_ADDRESS", "here"),
@@ -71,11 +72,48 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("VERIFY_TOKEN_LIFETIME_SECONDS", "2592001"),
         ("LOG", "foo=bar=baz"),
         ("LOG_FORMAT", "xml"),
+        ("MAIL", SECRET),
+        ("MAIL", format!("smtp://u:{SECRET}@h:port").as_str()),
+        ("MAIL", format!("smtp://u:{SECRET}@h?tls=perhaps").as_str()),
+        ("MAIL", format!("smtps://u:{SECRET}@h?sslrootcert=/nowhere").as_str()),
+        ("MAIL", "dir:/proc/nowhere"),
+        ("MAIL_FILE", "/nowhere"),
+        ("MAIL_FROM", "camelot"),
+        ("MAIL_FROM", ""),
+        ("LINK_RESET", "http://localhost/reset"),
+        ("LINK_VERIFY", "/verify?token={token}"),
+        ("LINK_VERIFY", ""),
+        ("MAIL_LANGUAGE", "xx"),
+        ("MAIL_TEMPLATES", "/nowhere"),
+        ("MAILS_PER_HOUR", "1001"),
     ] {
         assert_one_line(
             &start("identity-service", &base, changed, Some(value)),
             changed.trim_end_matches("_FILE"),
         );
+    }
+}
+
+#[test]
+fn a_broken_template_is_named_with_its_line() {
+    let (mails, templates) = (Mailbox::new(), tempfile::tempdir().unwrap());
+    let folder = templates.path().display();
+    std::fs::create_dir(templates.path().join("en")).unwrap();
+    let mut base = owned(&IDENTITY);
+    base.push(("DATABASE_URL", "postgres://u:p@127.0.0.1:1/db".to_owned()));
+    base.push(("MAIL", format!("dir:{}", mails.folder().display())));
+    for (name, text, problem) in [
+        ("en/reset.txt", "Subject: A\n\n{{ lnik }}", "en/reset.txt:3: undefined value: lnik"),
+        ("en/verify.html", "{{ link }}\n{% if %}", "en/verify.html:2: syntax error: "),
+        ("en/other.txt", "", "en/other.txt: is not one of "),
+    ] {
+        let path = templates.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let output = start("identity-service", &base, "MAIL_TEMPLATES", Some(&folder.to_string()));
+        assert_one_line(&output, "MAIL_TEMPLATES");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with(&format!("identity-service: MAIL_TEMPLATES {folder}/{problem}")), "{said}");
+        std::fs::remove_file(path).unwrap();
     }
 }
 

@@ -51,6 +51,7 @@ mod command_line;
 mod configuration;
 mod load;
 mod logs;
+mod mail;
 mod outage;
 mod overload;
 mod pepper;

@@ -20,11 +20,11 @@ impl Authority {
         file(&self.0.pem())
     }
 
-    /// Files with a certificate for these names and with its key.
-    pub fn issue(&self, names: &[&str]) -> (tempfile::NamedTempFile, tempfile::NamedTempFile) {
+    /// A file with a certificate for these names and its key.
+    pub fn identity(&self, names: &[&str]) -> tempfile::NamedTempFile {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let (certificate, key) = self.sign(CertificateParams::new(names).expect("are legal"));
-        (file(&certificate), file(&key))
+        file(&(certificate + &key))
     }
 
     /// Lets a cluster speak TLS, with a certificate for these names.

@@ -18,7 +18,7 @@ pub struct Mailbox(Arc<tempfile::TempDir>);
 pub struct Mail(Vec<u8>);
 
 impl Mailbox {
-    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    /// An empty one.
     pub fn new() -> Self {
         Self(Arc::new(tempfile::tempdir().expect("a temporary folder")))
     }
@@ -115,9 +115,9 @@ impl Mail {
         self.parsed().message_id().expect("has an id").to_owned()
     }
 
-    /// A header, as text, or nothing.
-    pub fn header(&self, name: &str) -> String {
-        self.parsed().header_raw(name).unwrap_or_default().trim().to_owned()
+    /// A header, as it stands there.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.parsed().header_raw(name).map(|value| value.trim().to_owned())
     }
 
     pub fn text(&self) -> String {

@@ -52,7 +52,7 @@ pub use process::{GATEWAY, IDENTITY, Process, free_port, program, programs};
 pub use raw::{RawAnswer, connect, exchange, exchange_all};
 pub use refusal::{CANARY, assert_is_refused, bad_addresses, items};
 pub use rpc::{Rpc, outcome, with_token};
-pub use smtp_sink::{SmtpSink, Tls};
+pub use smtp_sink::SmtpSink;
 pub use standby::Standby;
 pub use vigil::Vigil;
 pub use wire::{Reply, Wire, frame, framed};

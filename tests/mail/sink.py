@@ -1,93 +1,121 @@
-"""A mail server that keeps what it is given: one file a message.
+"""A mail server on loopback, which keeps each mail as a file.
 
-    sink.py FOLDER PORT [--tls starttls|implicit --certificate FILE --key FILE] [--user NAME --password WORD]
+What it does is said by a file that it looks at again and again, so that it can be changed while it runs:
 
-It writes N.eml, and to N.to for whom that is. What it answers stands in FOLDER/answer, which is read for every message:
-
-    250         it has the message (so it says without such a file, too)
-    250 SECONDS the same, so many seconds after it has kept the message
-    CODE        it does not keep it, and answers so, to RCPT TO
+    accept          it takes every mail (also when the file is not there)
+    refuse          nobody listens at the port
+    recipient CODE  it answers so to each RCPT TO
+    data CODE       it answers so to each mail, once it has it
+    delay SECONDS   it takes every mail, and says so later
 """
 
 import argparse
 import asyncio
+import itertools
 import os
 import ssl
+import sys
 from pathlib import Path
 
-from aiosmtpd.smtp import SMTP, AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True, help="where the mails are kept")
+    parser.add_argument("--control", type=Path, required=True, help="the file that says what it does")
+    parser.add_argument("--tls", choices=["none", "start", "implicit"], default="none")
+    parser.add_argument("--certificate", type=Path, help="a PEM file with the certificate and its key")
+    parser.add_argument("--login", metavar="USER:PASSWORD", help="who may send; everybody without it")
+    parser.add_argument("--ascii", action="store_true", help="it takes no SMTPUTF8")
+    return parser.parse_args()
 
 
 class Sink:
-    def __init__(self, folder):
-        self.folder = folder
-        self.count = len(list(folder.glob("*.eml")))
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.numbers = itertools.count(1)
 
-    def answer(self):
+    def does(self):
+        """What it does now, and the number with it."""
         try:
-            words = (self.folder / "answer").read_text().split()
+            words = self.arguments.control.read_text().split()
         except FileNotFoundError:
-            words = ["250"]
-        return words[0], float(words[1]) if len(words) > 1 else 0.0
+            words = []
+        return (words + ["accept"])[0], (words[1] if len(words) > 1 else "")
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        code, _ = self.answer()
-        if code != "250":
-            return f"{code} <{address}>: not now"
+        does, code = self.does()
+        if does == "recipient":
+            # As mail servers do: the address is in what they say.
+            return f"{code} <{address}> is not wanted"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
-        _, pause = self.answer()
-        self.count += 1
-        self.write(f"{self.count:06}.to", "\n".join(envelope.rcpt_tos).encode())
-        self.write(f"{self.count:06}.eml", envelope.original_content)
-        await asyncio.sleep(pause)
+        does, number = self.does()
+        if does == "data":
+            return f"{number} not a mail for {envelope.rcpt_tos[0]}"
+        self.keep(envelope)
+        if does == "delay":
+            await asyncio.sleep(float(number))
         return "250 OK"
 
-    def write(self, name, content):
-        new = self.folder / f".{name}"
-        new.write_bytes(content)
-        os.replace(new, self.folder / name)
+    def keep(self, envelope):
+        name = f"{os.getpid()}-{next(self.numbers):06}"
+        recipients = "".join(f"X-Rcpt-To: {address}\r\n" for address in envelope.rcpt_tos)
+        unfinished = self.arguments.folder / f".{name}"
+        unfinished.write_bytes(recipients.encode() + envelope.original_content)
+        unfinished.rename(self.arguments.folder / f"{name}.eml")
+
+    def authenticate(self, server, session, envelope, mechanism, given):
+        user, _, password = self.arguments.login.partition(":")
+        is_he = isinstance(given, LoginPassword) and given == LoginPassword(user.encode(), password.encode())
+        return AuthResult(success=is_he, handled=False)
+
+
+def context(arguments):
+    if arguments.tls == "none":
+        return None
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(arguments.certificate)
+    return tls
 
 
 async def serve(arguments):
-    sink = Sink(arguments.folder)
-    context = None
-    if arguments.tls:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(arguments.certificate, arguments.key)
+    sink, tls, loop = Sink(arguments), context(arguments), asyncio.get_running_loop()
 
-    def authenticate(server, session, envelope, mechanism, data):
-        expected = (arguments.user.encode(), arguments.password.encode())
-        return AuthResult(success=(data.login, data.password) == expected)
-
-    loop = asyncio.get_running_loop()
-
-    def protocol():
+    def connection():
         return SMTP(
             sink,
-            enable_SMTPUTF8=True,
+            hostname="sink.test",
+            enable_SMTPUTF8=not arguments.ascii,
+            tls_context=tls if arguments.tls == "start" else None,
+            require_starttls=arguments.tls == "start",
+            authenticator=sink.authenticate if arguments.login else None,
+            auth_required=arguments.login is not None,
+            # So no AUTH is offered in plain where nobody need log in.
+            auth_require_tls=arguments.login is None,
             loop=loop,
-            tls_context=context if arguments.tls == "starttls" else None,
-            require_starttls=arguments.tls == "starttls",
-            authenticator=authenticate if arguments.user else None,
-            auth_required=bool(arguments.user),
-            auth_require_tls=arguments.tls == "starttls",
         )
 
-    implicit = context if arguments.tls == "implicit" else None
-    server = await loop.create_server(protocol, "127.0.0.1", arguments.port, ssl=implicit)
-    await server.serve_forever()
+    server = None
+    while True:
+        listens = sink.does()[0] != "refuse"
+        if listens and server is None:
+            implicit = tls if arguments.tls == "implicit" else None
+            server = await loop.create_server(connection, "127.0.0.1", arguments.port, ssl=implicit)
+        elif not listens and server is not None:
+            server.close()
+            server = None
+        print("listens" if listens else "refuses", flush=True)
+        while listens == (sink.does()[0] != "refuse"):
+            await asyncio.sleep(0.02)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("port", type=int)
-    parser.add_argument("--tls", choices=["starttls", "implicit"])
-    parser.add_argument("--certificate")
-    parser.add_argument("--key")
-    parser.add_argument("--user")
-    parser.add_argument("--password")
-    asyncio.run(serve(parser.parse_args()))
+    try:
+        asyncio.run(serve(parse_arguments()))
+    except KeyboardInterrupt:
+        sys.exit(130)

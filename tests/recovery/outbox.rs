@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{EMAIL, NEW_PASSWORD, Purpose, reset};
-use crate::harness::{Fleet, Mail, Plan, SmtpSink, Stack, rounds};
+use super::{NEW_PASSWORD, Purpose};
+use crate::harness::{Fleet, Mail, Plan, SmtpSink, rounds};
 
 /// Nothing is left to be sent.
 const WAITING: &str = "SELECT count(*) FROM mails WHERE sent_at IS NULL AND gave_up_at IS NULL";
@@ -33,7 +33,7 @@ fn arrivals(mails: &[Mail]) -> Vec<(String, usize)> {
 
 #[tokio::test]
 async fn f39_while_the_mail_server_is_dead_or_slow_and_workers_die_every_mail_is_sent_in_order() {
-    let mut sink = SmtpSink::start();
+    let mut sink = SmtpSink::start(&[]);
     let url = sink.url();
     let mut fleet = Fleet::start(Plan { identity: &[("MAIL", &url)], ..Plan::default() }).await;
     let clients = fleet.clients();
@@ -46,12 +46,9 @@ async fn f39_while_the_mail_server_is_dead_or_slow_and_workers_die_every_mail_is
     let (dead, slow) = rounds((4, 2), (60, 10));
     for phase in ["dead", "slow", "well"] {
         match phase {
-            "dead" => sink.down(),
-            "slow" => {
-                sink.up();
-                sink.answers(&format!("250 {slow}"));
-            }
-            _ => sink.answers("250"),
+            "dead" => sink.does("refuse"),
+            "slow" => sink.does(&format!("delay {slow}")),
+            _ => sink.does("accept"),
         }
         let began = Instant::now();
         let lasting = if phase == "dead" { dead } else { rounds(4, 30) };
@@ -98,77 +95,4 @@ async fn f39_while_the_mail_server_is_dead_or_slow_and_workers_die_every_mail_is
     }
     let left = "SELECT count(*) FROM mails WHERE sealed_token IS NOT NULL OR recipient IS NOT NULL";
     assert_eq!(fleet.database.number(left).await, 0, "what was sent is erased");
-}
-
-#[tokio::test]
-async fn f39_a_mail_that_its_server_refuses_for_good_is_given_up_and_that_is_seen() {
-    let sink = SmtpSink::start();
-    sink.answers("550");
-    let stack = Stack::with(&[("MAIL", &sink.url())], &[]).await;
-    stack.register(EMAIL).await;
-    Purpose::Reset.ask(&stack.http(), EMAIL).await;
-    let gave_up = "SELECT count(*) FROM mails WHERE gave_up_at IS NOT NULL AND recipient IS NULL
-                   AND sealed_token IS NULL AND sent_at IS NULL";
-    until("given up", Duration::from_secs(20), async || stack.database.number(gave_up).await == 1).await;
-    assert!(stack.identity.log().contains("ERROR"), "{}", stack.identity.log());
-    let listed = stack.identity.command(&["mail", "list"]).unwrap();
-    assert!(listed.contains("550"), "{listed}");
-    for told in [&listed, &stack.identity.log()] {
-        assert!(!told.contains(EMAIL), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn f39_a_mail_that_cannot_be_sent_until_its_token_expires_is_given_up() {
-    let mut sink = SmtpSink::start();
-    let stack = Stack::with(&[("MAIL", &sink.url())], &[]).await;
-    stack.register(EMAIL).await;
-    sink.answers("451");
-    Purpose::Reset.ask(&stack.http(), EMAIL).await;
-    let tried = "SELECT count(*) FROM mails WHERE attempts > 0 AND last_error IS NOT NULL";
-    until("tried", Duration::from_secs(20), async || stack.database.number(tried).await == 1).await;
-    stack.database.rows("UPDATE mails SET expires_at = now(), next_attempt_at = now()", &[]).await;
-    let gave_up = "SELECT count(*) FROM mails WHERE gave_up_at IS NOT NULL AND sealed_token IS NULL";
-    until("given up", Duration::from_secs(20), async || stack.database.number(gave_up).await == 1).await;
-    sink.down();
-    assert!(sink.mails.all().is_empty());
-}
-
-#[tokio::test]
-async fn the_mails_of_a_user_who_is_deleted_are_not_sent() {
-    let mut sink = SmtpSink::start();
-    let stack = Stack::with(&[("MAIL", &sink.url())], &[]).await;
-    let (_, superuser) = stack.superuser("merlin@camelot.bt").await;
-    let (id, _) = stack.user(EMAIL).await;
-    sink.answers("451");
-    Purpose::Reset.ask(&stack.http(), EMAIL).await;
-    let tried = "SELECT count(*) FROM mails WHERE attempts > 0";
-    until("tried", Duration::from_secs(20), async || stack.database.number(tried).await == 1).await;
-    assert_eq!(stack.http().bare("DELETE", &format!("/users/{id}"), &superuser).await.status, 204);
-    sink.answers("250");
-    until("finished", Duration::from_secs(20), async || stack.database.number(WAITING).await == 0).await;
-    assert!(sink.mails.all().is_empty());
-    sink.down();
-}
-
-#[tokio::test]
-async fn a_token_that_waits_outlives_an_exchange_of_the_key_that_seals_it() {
-    let (old, new) =
-        ("a2V5LWVuY3J5cHRpb24ta2V5LWZvci10aGUtdGVzdHM=", "YW5vdGhlci1rZXktZW5jcnlwdGlvbi1rZXktMzItLi4=");
-    let sink = SmtpSink::start();
-    sink.answers("451");
-    let mut stack = Stack::with(&[("MAIL", &sink.url())], &[]).await;
-    stack.register(EMAIL).await;
-    Purpose::Reset.ask(&stack.http(), EMAIL).await;
-    let tried = "SELECT count(*) FROM mails WHERE attempts > 0";
-    until("tried", Duration::from_secs(20), async || stack.database.number(tried).await == 1).await;
-    let exchange = [("KEY_ENCRYPTION_KEY", new), ("KEY_ENCRYPTION_KEY_OTHER", old)];
-    stack.identity.command_with(&["key", "reseal"], &exchange).expect("seals anew");
-    stack.identity.kill();
-    stack.identity.restart_with(&[("KEY_ENCRYPTION_KEY", new)]);
-    stack.identity.until_serving().await;
-    stack.gateway.until_ready().await;
-    sink.answers("250");
-    let token = sink.mails.wait_for(EMAIL, 1).await[0].token();
-    assert_eq!(reset(&stack.http(), &token, NEW_PASSWORD).await.status, 200);
 }
