@@ -65,9 +65,9 @@ fn unfinished() -> _ {
 }
 
 /// Whether there is anything to send or to give up.
-pub(super) async fn is_anything_due(connection: &mut AsyncPgConnection) -> QueryResult<bool> {
+pub(super) async fn is_anything_due(mut connection: &AsyncPgConnection) -> QueryResult<bool> {
     let due = unfinished().filter(mails::next_attempt_at.le(now).or(mails::user_id.is_null()));
-    diesel::select(exists(due)).get_result(connection).await
+    diesel::select(exists(due)).get_result(&mut connection).await
 }
 
 #[derive(QueryableByName)]

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::model::{Claimed, GivenUp, pause};
 use super::office::{DEADLINE, Office};
 use super::store;
-use crate::database::Database;
+use crate::database::{Database, PointConnection};
 use crate::error::Result;
 use crate::trust::KeyEncryptionKey;
 
@@ -88,8 +88,8 @@ impl Worker {
 
     /// Gives up what is hopeless, and claims at most so many of the others.
     async fn claim(&self, room: usize) -> Result<Vec<Claimed>> {
-        let look = async |connection: &mut _| Ok(store::is_anything_due(connection).await?);
-        if room == 0 || !self.0.database.read(look).await? {
+        let look = |connection: PointConnection| async move { store::is_anything_due(&connection).await };
+        if room == 0 || !self.0.database.point_read(look).await? {
             return Ok(Vec::new());
         }
         let claim = self.0.database.transaction(move |connection| {

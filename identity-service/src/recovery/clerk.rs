@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::model::{Lifetimes, Purpose};
 use super::{store, token};
-use crate::database::{Database, Transaction};
+use crate::database::{Database, PointConnection, Transaction};
 use crate::error::Result;
 use crate::mail::{self, Letter};
 use crate::secret::Secret;
@@ -52,7 +52,8 @@ impl Clerk {
     }
 
     async fn work(self: &Arc<Self>, tidied: &mut Option<Instant>) -> Result<()> {
-        let mut is_more = true;
+        let look = |connection: PointConnection| async move { store::is_anything_asked(&connection).await };
+        let mut is_more = self.database.point_read(look).await?;
         while is_more {
             let clerk = Arc::clone(self);
             let step = self

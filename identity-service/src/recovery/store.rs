@@ -55,6 +55,13 @@ pub(super) async fn insert_request(
         .await
 }
 
+/// Whether there is any request that nobody has looked at.
+pub(super) async fn is_anything_asked(mut connection: &AsyncPgConnection) -> QueryResult<bool> {
+    diesel::select(exists(recovery_requests::table.select(recovery_requests::id)))
+        .get_result(&mut connection)
+        .await
+}
+
 /// Removes requests for addresses that nobody has who may log in: whatever they are for, they come to nothing.
 pub(super) async fn remove_requests_of_nobody(connection: &mut AsyncPgConnection) -> QueryResult<usize> {
     let has_user = users::table
