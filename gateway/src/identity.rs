@@ -116,7 +116,7 @@ impl Identity {
         call.run(message, get).await.map(to_user)
     }
 
-    /// Changes a user; of himself a user changes the e-mail address and the password only.
+    /// Changes a user; of himself a user changes the e-mail address, the password and his own fields only.
     ///
     /// # Errors
     /// Why not.

@@ -9,10 +9,10 @@
 //! - [`users`]: register, read, update, delete, list
 //! - [`credentials`]: the rules for passwords, how they are stored, who hashes them
 //! - [`sessions`]: log in, refresh, log out, and when each session was last seen
-//! - [`recovery`]: a new password, and the proof of an e-mail address, by a token in a mail; [`mail`]: the outbox
+//! - [`recovery`]: a new password, and the proof of an e-mail address, by a token in a mail; [`mail`]: the outbox,
+//!   and who sends what is in it
 //! - [`trust`]: the signing keys and those that replicas share, who is believed, and the feed that tells verifiers which
 //!   tokens have ended
-//! - [`mail`]: what is to be mailed, and who sends it
 //! - [`server`]: all of it behind one port
 //! - [`commands`]: the command line
 
@@ -48,6 +48,7 @@ use config::{Config, CredentialsConfig};
 use credentials::Hasher;
 use database::Database;
 use error::{Error, Result};
+use mail::Sending;
 use recovery::Recovery;
 use recovery::clerk::Clerk;
 use sessions::Sessions;
@@ -57,6 +58,8 @@ use users::Users;
 
 /// How long to wait before the database is tried again at start.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long mails that are being sent may take once all calls are answered.
+const LAST_MAILS: Duration = Duration::from_secs(5);
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
@@ -76,6 +79,8 @@ pub struct App {
     pub last_seen: LastSeen,
     /// What users prove by mailed tokens; none where no mail is sent.
     pub recovery: Option<Recovery>,
+    /// Who sends the mails; nobody where none is sent.
+    pub sending: Option<Sending>,
 }
 
 /// Prepares the database, and serves the gRPC API until `shutdown`. `socket` is bound, and listens only once there is
@@ -90,13 +95,18 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let mut shutdown = Box::pin(shutdown);
-    let app = tokio::select! {
+    let mut app = tokio::select! {
         app = start(config) => app?,
         () = &mut shutdown => return Ok(()),
     };
     let listener = socket.listen(BACKLOG).map_err(|error| Error::Internal(error.into()))?;
     info!("ready");
-    server::run(app, listener, shutdown).await.map_err(|error| Error::Internal(error.into()))
+    let sending = app.sending.take();
+    let served = server::run(app, listener, shutdown).await;
+    if let Some(sending) = sending {
+        sending.stop(LAST_MAILS).await;
+    }
+    served.map_err(|error| Error::Internal(error.into()))
 }
 
 async fn start(config: Config) -> Result<App> {
@@ -110,25 +120,29 @@ async fn start(config: Config) -> Result<App> {
     let hasher = Arc::new(Hasher::start(peppers, bcrypt_cost, hash_threads)?);
     let feed = Feed::new(database.clone());
     tokio::spawn(feed.clone().run(Arc::clone(&trust)));
-    let recovery = config.mail.map(|mail| {
-        let languages = mail.languages();
-        let clerk = Clerk {
-            database: database.clone(),
-            kek: Arc::clone(&kek),
-            lifetimes: config.recovery_lifetimes,
-            per_hour: mail.per_hour,
-        };
-        tokio::spawn(clerk.run());
-        mail::start(database.clone(), Arc::clone(&kek), mail);
-        Recovery::new(database.clone(), hasher.clone(), feed.clone(), rules, Arc::clone(&kek), languages)
-    });
+    let (recovery, sending) = config
+        .mail
+        .map(|mail| {
+            let languages = mail.languages();
+            let clerk = Clerk {
+                database: database.clone(),
+                kek: Arc::clone(&kek),
+                lifetimes: config.recovery_lifetimes,
+                per_hour: mail.per_hour,
+            };
+            tokio::spawn(clerk.run());
+            let sending = mail::start(database.clone(), Arc::clone(&kek), mail);
+            let (hasher, feed, kek) = (hasher.clone(), feed.clone(), Arc::clone(&kek));
+            (Recovery::new(database.clone(), hasher, feed, rules, kek, languages), sending)
+        })
+        .unzip();
     let (lifetimes, verification) = (config.lifetimes, config.verification);
     let (own_fields, users_feed) = (config.own_fields, feed.clone());
     let users = Users::new(database.clone(), hasher.clone(), users_feed, rules, own_fields, verification);
     let sessions =
         Sessions::new(database.clone(), hasher, trust.clone(), feed.clone(), lifetimes, verification);
     let last_seen = LastSeen::start(database.clone());
-    Ok(App { database, trust, feed, users, sessions, last_seen, recovery })
+    Ok(App { database, trust, feed, users, sessions, last_seen, recovery, sending })
 }
 
 async fn migrate(database: &Database) -> Result<()> {

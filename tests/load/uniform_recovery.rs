@@ -1,7 +1,7 @@
 //! A request for a mail takes the same time whether or not there is such a user, and whatever becomes of the mail.
 
 use super::likeness::{Likeness, Trials};
-use crate::harness::{PASSWORD, Stack, free_port, request, rounds};
+use crate::harness::{Stack, free_port, request, rounds};
 
 const ANSWER: (u16, &str) = (202, "null");
 
@@ -64,5 +64,4 @@ async fn t_control_a_request_for_a_known_user_that_does_a_little_more_is_told() 
     let times = trials.measure(rounds(100, 400)).await;
     let likeness = Likeness::of(&times[0], &times[1]);
     assert!(!likeness.is_indistinguishable(), "{likeness:?}");
-    assert_eq!(stack.http().log_in("nobody@camelot.bt", PASSWORD).await.status, 400);
 }

@@ -140,7 +140,10 @@ async fn a_refused_address_and_an_expired_mail_are_given_up_visibly_and_a_delete
     desk.write(Kind::Reset, "en", ARTHUR, 3600).await;
     until(&stack, 1, "gave_up_at IS NOT NULL").await;
     sink.does("recipient 450");
-    desk.write(Kind::Verify, "en", ARTHUR, 4).await;
+    desk.write(Kind::Verify, "en", ARTHUR, 3600).await;
+    until(&stack, 1, "last_error IS NOT NULL AND gave_up_at IS NULL").await;
+    let is_late = "UPDATE mails SET expires_at = now(), next_attempt_at = now() WHERE gave_up_at IS NULL";
+    stack.database.rows(is_late, &[]).await;
     until(&stack, 2, "gave_up_at IS NOT NULL").await;
     let listed = stack.identity.command(&["mail", "list"]).unwrap();
     let lines: Vec<_> = listed.lines().collect();

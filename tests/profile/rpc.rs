@@ -99,8 +99,8 @@ async fn what_json_cannot_say_is_refused_in_a_named_field_and_ignored_in_others(
         (list(9_000), "profile VALUE_ERROR"),
     ] {
         assert_eq!(refused(users.create_user(create(EMAIL, with("anything", kind.clone()))).await), [words]);
-        let other = users.create_user(create("lancelot@camelot.bt", with("unknown", kind))).await;
-        assert!(["OK", "AlreadyExists EMAIL_TAKEN"].contains(&outcome(&other).as_str()));
+        let email = format!("{}@camelot.bt", uuid::Uuid::new_v4());
+        assert_eq!(outcome(&users.create_user(create(&email, with("unknown", kind))).await), "OK");
     }
     // Nothing at all is null, and so nothing; more than the largest message is no message.
     assert_eq!(outcome(&users.create_user(create(EMAIL, with("anything", None))).await), "OK");

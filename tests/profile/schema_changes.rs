@@ -50,6 +50,27 @@ async fn a_tightened_schema_locks_nobody_out_and_the_next_change_of_an_own_field
 }
 
 #[tokio::test]
+async fn what_only_a_superuser_sets_keeps_nobody_from_changing_his_own() {
+    let properties =
+        |ranks: Value| json!({"name": {"type": "string"}, "rank": {"enum": ranks, "readOnly": true}});
+    let loose = schema(&properties(json!(["knight", "page"])), &[]);
+    let mut stack = stack(&loose).await;
+    let (_, superuser) = stack.superuser("merlin@camelot.bt").await;
+    assert_eq!(register(&stack, EMAIL, json!({"name": "Kay"})).await.status, 201);
+    let token = stack.http().token(EMAIL, PASSWORD).await;
+    let path = format!("/users/{}", stack.http().bare("GET", "/users/me", &token).await.text("id"));
+    assert_eq!(own(&patch(&stack, &path, &superuser, json!({"rank": "page"})).await)["rank"], "page");
+
+    let tight = schema(&properties(json!(["knight"])), &[]);
+    exchange(&mut stack, tight.path().to_str().unwrap()).await;
+    let changed = patch(&stack, "/users/me", &token, json!({"name": "Sir Kay"})).await;
+    assert_eq!(own(&changed), json!({"name": "Sir Kay", "rank": "page"}));
+    let by_superuser = patch(&stack, &path, &superuser, json!({"name": "Kay"})).await;
+    assert_eq!(wrong(&by_superuser), [r#"["body","rank"] enum"#]);
+    assert_eq!(patch(&stack, &path, &superuser, json!({"rank": "knight"})).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_operator_creates_users_with_own_fields_or_without() {
     let file = schema(
         &json!({"name": {"type": "string"}, "rank": {"enum": ["knight"], "readOnly": true}}),

@@ -31,6 +31,10 @@ fn a_broken_schema_stops_the_start_with_one_line_that_names_file_and_place() {
             "/properties/email: users have a field of this name already",
         ),
         (with(r#""properties": {"a": {"readOnly": true}}, "required": ["a"]"#), "/properties/a: it is both"),
+        (
+            with(r#""properties": {"a": {"properties": {"b\nc": {"format": "dtae"}}}}"#),
+            "/properties/a/properties/b\\nc/format: ",
+        ),
         (with(r#""properties": {}"#), "/properties: there are none"),
         ("[]".to_owned(), "/: "),
     ] {

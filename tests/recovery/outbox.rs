@@ -55,6 +55,7 @@ async fn f39_while_the_mail_server_is_dead_or_slow_and_workers_die_every_mail_is
         let mut number = 0;
         while began.elapsed() < Duration::from_secs(lasting) {
             let email = &emails[number % emails.len()];
+            let before = sink.mails.all().len();
             let started = Instant::now();
             Purpose::BOTH[number / emails.len() % 2].ask(&clients[number % 2], email).await;
             assert!(started.elapsed() < Duration::from_secs(2), "{phase}: the answer waits for the mail");
@@ -63,7 +64,6 @@ async fn f39_while_the_mail_server_is_dead_or_slow_and_workers_die_every_mail_is
             tokio::time::sleep(Duration::from_millis(rounds(150, 500))).await;
             // The server has the mail and has not said so: whoever handed it over dies now.
             if phase == "slow" && number % 8 == 4 {
-                let before = sink.mails.all().len();
                 until("mailed", Duration::from_secs(30), async || sink.mails.all().len() > before).await;
                 let replica = kills % fleet.identities.len();
                 fleet.identities[replica].kill();

@@ -17,7 +17,7 @@ pub async fn read(identity: Identity, caller: Caller) -> Result<HttpResponse, Fa
     Ok(private(HttpResponse::Ok(), &user))
 }
 
-/// Changes the caller: e-mail address and password. Flags must be flags, and are ignored.
+/// Changes the caller: e-mail address, password and own fields. Flags must be flags, and are ignored.
 ///
 /// # Errors
 /// [`Failure`]

@@ -238,17 +238,19 @@ fn is_connect_error(status: &Status) -> bool {
 
 /// Whether the call certainly never reached a handler: there was no connection, it was closed before the request was
 /// written, or the server says that it did not look at the request, as it does to what comes in while it stops
-/// (RFC 9113 sections 6.8 and 8.7).
+/// (RFC 9113 sections 6.8 and 8.7), or to what only another version of it knows.
 fn is_unsent(status: &Status) -> bool {
     let is_unprocessed = |error: &h2::Error| {
         let is_goodbye = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
         error.is_remote() && (is_goodbye || error.reason() == Some(h2::Reason::REFUSED_STREAM))
     };
-    causes(status).any(|cause| {
-        cause.is::<ConnectError>()
-            || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
-            || cause.downcast_ref::<h2::Error>().is_some_and(is_unprocessed)
-    })
+    let is_other_version = status.code() == Code::Unimplemented;
+    is_other_version
+        || causes(status).any(|cause| {
+            cause.is::<ConnectError>()
+                || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+                || cause.downcast_ref::<h2::Error>().is_some_and(is_unprocessed)
+        })
 }
 
 fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {

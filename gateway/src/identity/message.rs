@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn of_himself_a_user_changes_email_and_password_only() {
+    fn of_himself_a_user_changes_no_flag() {
         let request = to_update(Who::Caller, &everything());
         assert_eq!((request.id.as_str(), paths(&request)), ("me", &["email".to_owned()][..]));
         assert_eq!(request.password.as_deref(), Some("guinevere"));

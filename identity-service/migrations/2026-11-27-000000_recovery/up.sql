@@ -67,7 +67,7 @@ COMMENT ON COLUMN mails.user_id IS 'Whom it is for; NULL: he was deleted, and a 
 COMMENT ON COLUMN mails.kind IS 'Which template: reset and verify bring a token, password_changed tells that one was used.';
 COMMENT ON COLUMN mails.language IS 'In which language: the name of a set of templates.';
 COMMENT ON COLUMN mails.recipient IS 'The address, as in users.email. Erased when the mail was sent or given up.';
-COMMENT ON COLUMN mails.address_digest IS 'SHA-256 of users.email_canonical: how many mails an address had lately is known without keeping it.';
+COMMENT ON COLUMN mails.address_digest IS 'SHA-256 of users.email_canonical: so many mails had an address lately. Who has the address can tell that it had some; from the digest alone nobody tells the address but by trying all that there may be.';
 COMMENT ON COLUMN mails.sealed_token IS 'The token, sealed with the key-encryption key as the signing keys are. Erased when the mail was sent or given up.';
 COMMENT ON COLUMN mails.created_at IS 'When it was written.';
 COMMENT ON COLUMN mails.expires_at IS 'From when on it says nothing that is of use: it is given up then.';

@@ -21,9 +21,14 @@ mod transport;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::warn;
 
 use crate::database::{Database, Transaction};
 use crate::error::Result;
@@ -91,13 +96,33 @@ fn address_digest(email_canonical: &str) -> Vec<u8> {
     digest(&SHA256, email_canonical.as_bytes()).as_ref().to_vec()
 }
 
-/// Sends what is in the outbox, until the process ends. Any replica can run one.
-pub fn start(database: Database, kek: Arc<KeyEncryptionKey>, config: MailConfig) {
-    tokio::spawn(worker::Worker::new(database, kek, config.office).run());
+/// Who sends what is in the outbox, in this process.
+pub struct Sending {
+    stop: watch::Sender<bool>,
+    worker: JoinHandle<()>,
+}
+
+/// Sends what is in the outbox. Any replica can run one.
+#[must_use]
+pub fn start(database: Database, kek: Arc<KeyEncryptionKey>, config: MailConfig) -> Sending {
+    let (stop, is_stopping) = watch::channel(false);
+    let worker = worker::Worker::new(database, kek, config.office).run(is_stopping);
+    Sending { stop, worker: tokio::spawn(worker) }
+}
+
+impl Sending {
+    /// Begins no more, and waits so long for the mails that are being sent. One that takes longer is sent again by
+    /// another replica.
+    pub async fn stop(self, limit: Duration) {
+        self.stop.send_replace(true);
+        if timeout(limit, self.worker).await.is_err() {
+            warn!("stopped while mails were being sent: they may be sent twice");
+        }
+    }
 }
 
 /// Seals all tokens that are to be mailed anew with the key-encryption key. One that does not open is left as it is: its mail
-/// expires soon.
+/// is given up when it expires.
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`](crate::error::Error::DatabaseUnavailable).

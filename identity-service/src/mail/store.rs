@@ -36,7 +36,7 @@ pub(super) async fn insert(
         .await
 }
 
-/// How many mails with tokens were written to an address in the last hour, whatever became of them.
+/// How many mails with tokens were written or sent to an address in the last hour, or wait, whatever became of the others.
 pub(super) async fn count_lately(
     connection: &mut AsyncPgConnection,
     address_digest: &[u8],
@@ -44,14 +44,19 @@ pub(super) async fn count_lately(
     mails::table
         .filter(mails::address_digest.eq(address_digest))
         .filter(mails::kind.eq_any([Kind::Reset, Kind::Verify].map(Kind::as_str)))
-        .filter(mails::created_at.gt(now.into_sql::<Timestamptz>() - 1.hour()))
+        .filter(
+            mails::created_at
+                .gt(now.into_sql::<Timestamptz>() - 1.hour())
+                .or(mails::sent_at.assume_not_null().gt(now.into_sql::<Timestamptz>() - 1.hour()))
+                .or(mails::sent_at.is_null().and(mails::gave_up_at.is_null())),
+        )
         .count()
         .get_result(connection)
         .await
 }
 
-/// How many rows are deleted in one statement.
-pub(super) const DELETED_AT_ONCE: i64 = 1_000;
+/// How many rows one statement gives up or deletes at most.
+pub(super) const MANY: i64 = 1_000;
 
 diesel::define_sql_function! {
     /// The earlier of two times.
@@ -66,7 +71,7 @@ fn unfinished() -> _ {
 
 /// Whether there is anything to send or to give up.
 pub(super) async fn is_anything_due(mut connection: &AsyncPgConnection) -> QueryResult<bool> {
-    let due = unfinished().filter(mails::next_attempt_at.le(now).or(mails::user_id.is_null()));
+    let due = unfinished().filter(mails::next_attempt_at.le(now));
     diesel::select(exists(due)).get_result(&mut connection).await
 }
 
@@ -152,6 +157,7 @@ pub(super) async fn give_up_hopeless(connection: &mut AsyncPgConnection) -> Quer
         .filter(hopeless.field(mails::gave_up_at).is_null())
         .filter(is_for_nobody.or(has_expired.and(not(is_sent_now))))
         .select(hopeless.field(mails::id))
+        .limit(MANY)
         .for_update()
         .skip_locked();
     let rows: Vec<GivenUpRow> = diesel::update(mails::table.filter(mails::id.eq_any(hopeless)))
@@ -220,14 +226,13 @@ pub(super) async fn put_off(
 /// Deletes what was sent and does not count any more, and what was given up a week ago.
 pub(super) async fn delete_old(connection: &mut AsyncPgConnection) -> QueryResult<usize> {
     let old = diesel::alias!(mails as old);
-    let was_sent = old.field(mails::sent_at).is_not_null();
-    let counts_not = old.field(mails::created_at).le(now.into_sql::<Timestamptz>() - 1.hour());
+    let counts_not = old.field(mails::sent_at).assume_not_null().le(now.into_sql::<Timestamptz>() - 1.hour());
     let was_given_up =
         old.field(mails::gave_up_at).assume_not_null().le(now.into_sql::<Timestamptz>() - 1.week());
     let old = old
-        .filter(was_sent.and(counts_not).or(was_given_up))
+        .filter(counts_not.or(was_given_up))
         .select(old.field(mails::id))
-        .limit(DELETED_AT_ONCE)
+        .limit(MANY)
         .for_update()
         .skip_locked();
     diesel::delete(mails::table.filter(mails::id.eq_any(old))).execute(connection).await

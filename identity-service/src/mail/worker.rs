@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 use tracing::{debug, error, info, warn};
@@ -26,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 16;
 /// For how long a claimed mail is this replica's: until sending it must have ended, and that has been noted.
 const LEASE: Duration = DEADLINE.saturating_mul(2);
-/// How long to wait until it is tried again to note that a mail was sent, and how often that is tried.
+/// How long to wait until it is tried again to note what became of a mail, and how often that is tried if it was not sent.
 const NOTE: Duration = Duration::from_secs(1);
 const NOTES: usize = 20;
 /// How often old mails are deleted.
@@ -52,17 +53,25 @@ impl Worker {
         Self(Arc::new(Inner { database, kek, office, sends, told_of_token }))
     }
 
-    /// Sends, for ever. Whatever fails is tried again.
-    pub(super) async fn run(self) {
-        tokio::join!(self.send_all(), self.keep_short());
+    /// Sends until it is to stop, and then ends what it has begun. Whatever fails is tried again.
+    pub(super) async fn run(self, is_stopping: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.send_all(is_stopping) => {}
+            () = self.keep_short() => {}
+        }
     }
 
-    async fn send_all(&self) {
+    async fn send_all(&self, mut is_stopping: watch::Receiver<bool>) {
         let mut under_way = JoinSet::new();
         let (mut there_is_more, mut is_well) = (false, true);
         loop {
             tokio::select! {
                 () = sleep(LOOK.mul_f64(1.0 - chance() / 2.0)) => {}
+                // Also when nobody is left who could say so.
+                () = async { drop(is_stopping.wait_for(|is_stopping| *is_stopping).await) } => {
+                    under_way.join_all().await;
+                    return;
+                }
                 Some(_) = under_way.join_next(), if there_is_more => {}
             }
             while under_way.try_join_next().is_some() {}
@@ -92,16 +101,15 @@ impl Worker {
         if room == 0 || !self.0.database.point_read(look).await? {
             return Ok(Vec::new());
         }
+        let give_up = self
+            .0
+            .database
+            .transaction(|connection| async move { Ok(store::give_up_hopeless(connection).await?) }.boxed());
+        give_up.await?.iter().for_each(tell_given_up);
         let claim = self.0.database.transaction(move |connection| {
-            async move {
-                let given_up = store::give_up_hopeless(connection).await?;
-                Ok((given_up, store::claim(connection, room, LEASE).await?))
-            }
-            .boxed()
+            async move { Ok(store::claim(connection, room, LEASE).await?) }.boxed()
         });
-        let (given_up, claimed) = claim.await?;
-        given_up.iter().for_each(tell_given_up);
-        Ok(claimed)
+        claim.await
     }
 
     async fn send(&self, mail: Claimed) {
@@ -113,7 +121,10 @@ impl Worker {
             Err(failure) => debug!(%id, attempts, %failure, "a mail was not sent"),
         }
         let (mail, outcome) = (Arc::new(mail), Arc::new(outcome));
-        for _ in 0..NOTES {
+        let mut notes = 0;
+        // That it was sent is noted sooner or later: else it would be sent again.
+        while notes < NOTES || outcome.is_ok() {
+            notes += 1;
             match self.note(Arc::clone(&mail), Arc::clone(&outcome)).await {
                 Ok(given_up) => return given_up.iter().for_each(tell_given_up),
                 Err(error) => {
@@ -190,7 +201,7 @@ impl Worker {
                 .database
                 .transaction(|connection| async move { Ok(store::delete_old(connection).await?) }.boxed());
             let deleted = some.await?;
-            if i64::try_from(deleted).is_ok_and(|deleted| deleted < store::DELETED_AT_ONCE) {
+            if i64::try_from(deleted).is_ok_and(|deleted| deleted < store::MANY) {
                 return Ok(());
             }
         }

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::mail::{self, Kind, Languages, Letter};
 use crate::trust::{Feed, KeyEncryptionKey};
-use crate::users::model::User;
+use crate::users::model::{User, UserState};
 use crate::users::recovered;
 use model::Purpose;
 
@@ -150,15 +150,15 @@ async fn reset(
 async fn verify(connection: &mut Transaction, digest: &[u8]) -> Result<User> {
     let made = store::find_token(connection, digest, Purpose::Verify).await?.ok_or_else(refused)?;
     let found = recovered::lock(connection, made.user).await?;
-    let has_the_address =
-        |user: &crate::users::model::UserState| user.email_canonical == made.email_canonical;
+    let has_the_address = |user: &UserState| user.email_canonical == made.email_canonical;
     let before = found.filter(|user| user.user.is_active).filter(has_the_address).ok_or_else(refused)?;
     if before.user.is_verified {
         return Err(Error::AlreadyVerified);
     }
-    match store::use_verify(connection, digest).await? {
-        true => recovered::set_verified(connection, &before).await,
-        false => Err(refused()),
+    if store::use_verify(connection, digest).await? {
+        recovered::set_verified(connection, &before).await
+    } else {
+        Err(refused())
     }
 }
 

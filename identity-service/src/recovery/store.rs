@@ -13,7 +13,7 @@ use super::model::Purpose;
 use crate::ids::UserId;
 use crate::schema::{recovery_requests, recovery_tokens, users};
 
-/// How many requests one statement removes at most.
+/// How many rows one statement looks at or removes at most.
 const MANY: i64 = 1_000;
 
 /// What was asked for, and nobody has looked at yet.
@@ -62,32 +62,44 @@ pub(super) async fn is_anything_asked(mut connection: &AsyncPgConnection) -> Que
         .await
 }
 
-/// Removes requests for addresses that nobody has who may log in: whatever they are for, they come to nothing.
-pub(super) async fn remove_requests_of_nobody(connection: &mut AsyncPgConnection) -> QueryResult<usize> {
+/// Removes, of the oldest requests, those that come to nothing: nobody has the address who may log in, or he is verified
+/// already. All in one statement, so that it takes no longer for some of them than for others. What is left of the oldest,
+/// in their order.
+pub(super) async fn sift_requests(connection: &mut AsyncPgConnection) -> QueryResult<Vec<Uuid>> {
+    let oldest: Vec<Uuid> = recovery_requests::table
+        .order(recovery_requests::id)
+        .select(recovery_requests::id)
+        .limit(MANY)
+        .for_update()
+        .skip_locked()
+        .load(connection)
+        .await?;
     let has_user = users::table
         .filter(users::email_canonical.eq(recovery_requests::email_canonical))
-        .filter(users::is_active);
-    let of_nobody = recovery_requests::table.filter(not(exists(has_user))).select(recovery_requests::id);
-    let of_nobody = of_nobody.limit(MANY).for_update().skip_locked().load(connection).await?;
-    remove_requests(connection, of_nobody).await
+        .filter(users::is_active)
+        .filter(recovery_requests::purpose.ne(Purpose::Verify.as_str()).or(not(users::is_verified)));
+    let idle =
+        recovery_requests::table.filter(recovery_requests::id.eq_any(&oldest)).filter(not(exists(has_user)));
+    let removed: Vec<Uuid> =
+        diesel::delete(idle).returning(recovery_requests::id).get_results(connection).await?;
+    Ok(oldest.into_iter().filter(|id| !removed.contains(id)).collect())
 }
 
-/// The oldest request that no other replica has taken, which is this transaction's until it ends.
-pub(super) async fn take_request(connection: &mut AsyncPgConnection) -> QueryResult<Option<Request>> {
-    let row: Option<(Uuid, String, String, String)> = recovery_requests::table
-        .order(recovery_requests::id)
-        .select((
-            recovery_requests::id,
-            recovery_requests::purpose,
-            recovery_requests::email_canonical,
-            recovery_requests::language,
-        ))
+/// A request that no other replica has taken, which is this transaction's until it ends.
+pub(super) async fn take_request(
+    connection: &mut AsyncPgConnection,
+    id: Uuid,
+) -> QueryResult<Option<Request>> {
+    let row: Option<(String, String, String)> = recovery_requests::table
+        .find(id)
+        .select((recovery_requests::purpose, recovery_requests::email_canonical, recovery_requests::language))
         .for_update()
         .skip_locked()
         .first(connection)
         .await
         .optional()?;
-    Ok(row.and_then(|(id, purpose, email_canonical, language)| {
+    // A purpose that a newer version knows is left to it.
+    Ok(row.and_then(|(purpose, email_canonical, language)| {
         Some(Request { id, purpose: Purpose::parse(&purpose)?, email_canonical, language })
     }))
 }
@@ -167,9 +179,17 @@ pub(super) async fn remove_tokens(
     diesel::delete(of_user).execute(connection).await
 }
 
-/// Removes tokens that have expired.
+/// Removes tokens that have expired, many at once; how many.
 pub(super) async fn remove_expired_tokens(connection: &mut AsyncPgConnection) -> QueryResult<usize> {
-    diesel::delete(recovery_tokens::table.filter(recovery_tokens::expires_at.le(now)))
+    let expired: Vec<Vec<u8>> = recovery_tokens::table
+        .filter(recovery_tokens::expires_at.le(now))
+        .select(recovery_tokens::digest)
+        .limit(MANY)
+        .for_update()
+        .skip_locked()
+        .load(connection)
+        .await?;
+    diesel::delete(recovery_tokens::table.filter(recovery_tokens::digest.eq_any(expired)))
         .execute(connection)
         .await
 }

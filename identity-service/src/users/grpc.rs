@@ -7,6 +7,7 @@ use portcullis_proto::new_user_id;
 use portcullis_proto::own_fields;
 use portcullis_proto::v1;
 use portcullis_proto::v1::users_service_server::{UsersService, UsersServiceServer};
+use prost::Message as _;
 use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
@@ -18,6 +19,9 @@ use crate::error::{Error, Result, Violation};
 use crate::ids::{UserId, parse_uuid};
 use crate::page::Page;
 use crate::trust::grpc::Callers;
+
+/// The largest page, in bytes: many clients read no message of more than 4 MiB.
+const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The service over these users.
 pub fn service(users: Users, callers: Callers) -> UsersServiceServer<impl UsersService> {
@@ -74,11 +78,25 @@ impl UsersService for Service {
         let caller = self.callers.of(&request).await?;
         let v1::ListUsersRequest { page_size, page_token } = request.get_ref();
         let Listed { users, next } = self.users.list(&caller, || Page::parse(*page_size, page_token)).await?;
-        Ok(Response::new(v1::ListUsersResponse {
-            users: users.iter().map(|user| to_user(self.users.own_fields(), user)).collect(),
-            next_page_token: next.map(|after| after.as_uuid().to_string()).unwrap_or_default(),
-        }))
+        let users = users.iter().map(|user| to_user(self.users.own_fields(), user)).collect();
+        let next = next.map(|after| after.as_uuid().to_string()).unwrap_or_default();
+        Ok(Response::new(cut(users, next)))
     }
+}
+
+/// A page that its caller can read, however much the own fields of its users hold: as many users as have room, and one at
+/// least. `next` asks for what comes after all of them.
+fn cut(mut users: Vec<v1::User>, next: String) -> v1::ListUsersResponse {
+    let mut length = 0;
+    let fitting = users.iter().take_while(|user| {
+        length += user.encoded_len();
+        length <= MAX_PAGE_BYTES
+    });
+    let fitting = fitting.count().max(1);
+    let is_whole = fitting >= users.len();
+    users.truncate(fitting);
+    let last = users.last().map(|user| user.id.clone()).unwrap_or_default();
+    v1::ListUsersResponse { users, next_page_token: if is_whole { next } else { last } }
 }
 
 fn parse_registration(
@@ -187,5 +205,32 @@ pub(crate) fn to_user(own_fields: &OwnFields, user: &User) -> v1::User {
         create_time: Some(user.created_at.into()),
         update_time: Some(user.updated_at.into()),
         profile: shown.as_ref().map(own_fields::to_struct),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(count: usize, bytes: usize) -> Vec<v1::User> {
+        let user = |number: usize| v1::User {
+            id: number.to_string(),
+            email: "x".repeat(bytes),
+            ..v1::User::default()
+        };
+        (0..count).map(user).collect()
+    }
+
+    #[test]
+    fn a_page_ends_where_its_caller_could_read_no_more_and_the_next_begins_there() {
+        let page = |count, bytes| {
+            let page = cut(users(count, bytes), "next".to_owned());
+            (page.users.len(), page.next_page_token)
+        };
+        assert_eq!(page(0, 0), (0, "next".to_owned()));
+        assert_eq!(page(200, 1_000), (200, "next".to_owned()));
+        assert_eq!(page(200, 100_000), (20, "19".to_owned()));
+        assert_eq!(page(2, MAX_PAGE_BYTES), (1, "0".to_owned()));
+        assert_eq!(page(1, MAX_PAGE_BYTES), (1, "next".to_owned()));
     }
 }

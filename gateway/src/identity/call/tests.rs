@@ -52,3 +52,9 @@ fn a_connection_that_breaks_under_a_call_is_an_identity_service_that_is_away() {
     assert_eq!((late.code(), late.source().is_some()), (Code::Cancelled, true));
     assert_eq!(to_failure(&late, Operation::LogIn), Failure::TooLate);
 }
+
+#[test]
+fn a_call_that_only_another_version_knows_never_reached_a_handler() {
+    assert!(is_unsent(&Status::unimplemented("x")));
+    assert!(!is_unsent(&Status::unavailable("x")) && !is_unsent(&Status::unknown("x")));
+}

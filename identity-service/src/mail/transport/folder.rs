@@ -1,7 +1,8 @@
-//! A folder in which each mail becomes a file.
+//! A folder in which each mail becomes a file. It holds tokens, so that nobody but its owner reads it.
 
 use std::fs;
 use std::io::{Error, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::ids::MailId;
@@ -18,7 +19,7 @@ impl Folder {
         }
         let problem = |error: Error| format!("names a folder that cannot be written to: {path}: {error}");
         let folder = Path::new(path).to_owned();
-        fs::create_dir_all(&folder).map_err(problem)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(problem)?;
         let trial = folder.join(format!(".trial-{}", std::process::id()));
         fs::write(&trial, "").and_then(|()| fs::remove_file(&trial)).map_err(problem)?;
         Ok(Self(folder))
@@ -39,7 +40,8 @@ fn write(folder: &Path, id: MailId, message: &[u8]) -> Result<(), Error> {
     let id = id.as_uuid();
     // Two replicas may write the same mail.
     let unfinished = folder.join(format!(".{id}-{}", std::process::id()));
-    let mut file = fs::File::create(&unfinished)?;
+    let mut file =
+        fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(message)?;
     file.sync_all()?;
     fs::rename(&unfinished, folder.join(format!("{id}.eml")))
@@ -47,6 +49,8 @@ fn write(folder: &Path, id: MailId, message: &[u8]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -59,6 +63,8 @@ mod tests {
         let files: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(files, [path.join(format!("{}.eml", id.as_uuid()))]);
         assert_eq!(fs::read(&files[0]).unwrap(), b"twice");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&files[0])), (0o700, 0o600));
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
         assert!(matches!(folder.write(id, b"gone").await, Err(Failure::File(_))));
     }

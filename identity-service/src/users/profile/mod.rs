@@ -39,6 +39,7 @@ pub struct OwnFields(Option<Arc<Schema>>);
 #[derive(Clone)]
 pub struct Patch {
     schema: Arc<Schema>,
+    setter: Setter,
     fields: Map<String, Value>,
 }
 
@@ -75,8 +76,8 @@ impl OwnFields {
         given.keys().map(String::as_str).find(|name| !is_known(name))
     }
 
-    /// The own fields of a new user. What the schema does not name, and what the setter may not set, is ignored; null is
-    /// the same as absent.
+    /// The own fields of a new user: a patch of nothing. What the schema does not name, and what the setter may not set, is
+    /// ignored; null is the same as absent.
     ///
     /// # Errors
     /// All that is wrong with them, in the order of the schema.
@@ -84,9 +85,9 @@ impl OwnFields {
         let Some(schema) = &self.0 else {
             return Ok(Profile::default());
         };
-        let mut fields = settable(schema, setter, given);
-        fields.retain(|_, value| !value.is_null());
-        schema.check(&fields)?;
+        let mut fields = Map::new();
+        merge::merge(&mut fields, &settable(schema, setter, given));
+        schema.check(&fields, setter)?;
         Ok(Profile(fields))
     }
 
@@ -96,7 +97,7 @@ impl OwnFields {
     pub fn patch(&self, setter: Setter, given: Map<String, Value>) -> Option<Patch> {
         let schema = self.0.as_ref()?;
         let fields = settable(schema, setter, given);
-        (!fields.is_empty()).then(|| Patch { schema: Arc::clone(schema), fields })
+        (!fields.is_empty()).then(|| Patch { schema: Arc::clone(schema), setter, fields })
     }
 
     /// The fields that an answer shows; `None` without a schema. What the schema no longer names stays where it is.
@@ -110,7 +111,8 @@ impl OwnFields {
 }
 
 impl Patch {
-    /// The own fields after the change, which are valid as a whole whatever they were before.
+    /// The own fields after the change, which are valid as a whole whatever they were before; but for what the setter may
+    /// not set: a user could not mend it.
     ///
     /// # Errors
     /// All that is wrong with them, in the order of the schema.
@@ -121,7 +123,7 @@ impl Patch {
             if is_named(&name) { &mut named } else { &mut others }.insert(name, value);
         }
         merge::merge(&mut named, &self.fields);
-        self.schema.check(&named)?;
+        self.schema.check(&named, self.setter)?;
         others.extend(named);
         Ok(Profile(others))
     }

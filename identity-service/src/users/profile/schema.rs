@@ -8,7 +8,7 @@ use jsonschema::{PatternOptions, ValidationError, ValidationOptions, Validator};
 use portcullis_proto::email::Email;
 use serde_json::{Map, Value};
 
-use super::{limits, refusal};
+use super::{Setter, limits, refusal};
 use crate::error::Violation;
 
 /// The most that is told of one field: a list of a thousand wrong items is as wrong with four.
@@ -37,6 +37,10 @@ impl Schema {
     /// # Errors
     /// What is wrong with it, in one line that begins with the place: line and column, or a JSON pointer.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
+        Self::read(text).map_err(|problem| escape(&problem))
+    }
+
+    fn read(text: &[u8]) -> Result<Self, String> {
         let schema: Value = serde_json::from_slice(text).map_err(|error| not_json(&error))?;
         let fields = check::check(&schema)?;
         let validator = options().build(&schema).map_err(|error| one_line(&error))?;
@@ -47,11 +51,11 @@ impl Schema {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// Whether the own fields of a user are as they should be.
+    /// Whether the own fields of a user are as they should be, those at least that `setter` may set.
     ///
     /// # Errors
     /// What is wrong with them, in the order of the schema.
-    pub(super) fn check(&self, fields: &Map<String, Value>) -> Result<(), Vec<Violation>> {
+    pub(super) fn check(&self, fields: &Map<String, Value>, setter: Setter) -> Result<(), Vec<Violation>> {
         limits::check_length(fields).map_err(|refusal| vec![refusal.into_violation()])?;
         let object = Value::Object(fields.clone());
         let excess: Vec<_> =
@@ -66,6 +70,8 @@ impl Schema {
             .filter(|refusal| !is_excessive(refusal))
             .collect();
         refusals.extend(excess.iter().cloned());
+        let is_his = |name: &str| self.field(name).is_none_or(|field| !field.read_only);
+        refusals.retain(|refusal| setter == Setter::Superuser || refusal.field().is_none_or(is_his));
         if refusals.is_empty() { Ok(()) } else { Err(self.told(refusals)) }
     }
 
@@ -102,6 +108,15 @@ fn options<'i>() -> ValidationOptions<'i> {
 /// Whether this is what `email` may be, and nothing around it: no `Arthur <king.arthur@camelot.bt>`, which is one there.
 fn is_email(text: &str) -> bool {
     Email::parse(text).is_ok() && !text.ends_with('>') && text.trim() == text
+}
+
+/// A name in the file can be anything; what is said of it is one line, and moves no cursor.
+fn escape(problem: &str) -> String {
+    let escape = |char: char| match char.is_control() {
+        true => char.escape_default().to_string(),
+        false => char.to_string(),
+    };
+    problem.chars().map(escape).collect()
 }
 
 fn not_json(error: &serde_json::Error) -> String {
