@@ -76,7 +76,7 @@ impl OwnFields {
         given.keys().map(String::as_str).find(|name| !is_known(name))
     }
 
-    /// The own fields of a new user: a patch of nothing. What the schema does not name, and what the setter may not set, is
+    /// The own fields of a new user. What the schema does not name, and what the setter may not set, is
     /// ignored; null is the same as absent.
     ///
     /// # Errors
@@ -85,8 +85,8 @@ impl OwnFields {
         let Some(schema) = &self.0 else {
             return Ok(Profile::default());
         };
-        let mut fields = Map::new();
-        merge::merge(&mut fields, &settable(schema, setter, given));
+        let mut fields = settable(schema, setter, given);
+        fields.retain(|_, value| !value.is_null());
         schema.check(&fields, setter)?;
         Ok(Profile(fields))
     }

@@ -34,7 +34,7 @@ fn what_is_no_schema_of_own_fields_is_named_with_its_place() {
         ),
         (properties(r##""a": {"$ref": "#x"}"##), "/"),
         (properties(r#""": {}"#), "/properties/: the name is empty"),
-        (properties(r#""a\u0000": {}"#), "/properties/a\0: the name is empty"),
+        (properties(r#""a\u0000": {}"#), "/properties/a\\u{0}: the name is empty"),
         (properties(r#""email": {}"#), "/properties/email: users have a field of this name already"),
         (properties(r#""hashed_password": {}"#), "/properties/hashed_password: users have"),
         (
