@@ -3,10 +3,10 @@
 //! A mail is written by the transaction that it is about: it is sent if that commits, and not if it does not. Any replica
 //! sends it, at least once.
 //!
-//! - [`languages`], [`link`], [`templates`]: what mails say; [`message`]: how that is put
-//! - [`transport`]: how they leave; [`failure`]: why they do not
-//! - [`office`]: all of these together; [`worker`]: who uses them
-//! - [`operator`]: what an operator asks
+//! - `languages`, `link`, `templates`: what mails say; `message`: how that is put
+//! - `transport`: how they leave; `failure`: why they do not
+//! - `office`: all of these together; `worker`: who uses them
+//! - `operator`: what an operator asks
 
 pub mod failure;
 mod languages;
