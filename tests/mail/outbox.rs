@@ -200,3 +200,25 @@ async fn a_mail_that_waits_while_the_keys_are_sealed_anew_still_brings_its_token
     stack.database.rows("UPDATE mails SET next_attempt_at = now()", &[]).await;
     assert_eq!(sink.mails.wait_for(ARTHUR, 1).await[0].token(), TOKEN);
 }
+
+#[tokio::test]
+async fn a_mail_that_is_being_sent_when_its_replica_is_stopped_is_sent_once() {
+    let mut sink = SmtpSink::start(&[]);
+    sink.does("delay 2");
+    let mut stack = Stack::with(&[("MAIL", &sink.url())], &[]).await;
+    let desk = Desk::of(&stack, ARTHUR).await;
+    desk.write(Kind::Reset, "en", ARTHUR, 3600).await;
+    sink.mails.wait_for(ARTHUR, 1).await;
+    // What comes now is left to the next.
+    stack.identity.signal("TERM");
+    desk.write(Kind::PasswordChanged, "en", ARTHUR, 3600).await;
+    let ended = stack.identity.wait(Duration::from_secs(10)).expect("it stops");
+    assert!(ended.success(), "{ended}");
+    let sent =
+        async |is| stack.database.number(&format!("SELECT count(*) FROM mails WHERE sent_at {is}")).await;
+    assert_eq!((sent("IS NOT NULL").await, sent("IS NULL").await), (1, 1));
+    sink.does("accept");
+    stack.identity.restart();
+    sink.mails.wait_for(ARTHUR, 2).await;
+    assert_eq!(sink.mails.all().len(), 2);
+}

@@ -63,7 +63,7 @@ impl Worker {
 
     async fn send_all(&self, mut is_stopping: watch::Receiver<bool>) {
         let mut under_way = JoinSet::new();
-        let (mut there_is_more, mut is_well) = (false, true);
+        let mut is_well = true;
         loop {
             tokio::select! {
                 () = sleep(LOOK.mul_f64(1.0 - chance() / 2.0)) => {}
@@ -72,13 +72,13 @@ impl Worker {
                     under_way.join_all().await;
                     return;
                 }
-                Some(_) = under_way.join_next(), if there_is_more => {}
+                // There may be another one to the same address, or one that had no room.
+                Some(_) = under_way.join_next() => {}
             }
             while under_way.try_join_next().is_some() {}
             let room = AT_ONCE - under_way.len();
             match self.claim(room).await {
                 Ok(claimed) => {
-                    there_is_more = claimed.len() == room;
                     is_well = true;
                     for mail in claimed {
                         let worker = self.clone();
@@ -89,7 +89,7 @@ impl Worker {
                     if is_well {
                         warn!(cause = error.source(), "the outbox is not looked at; it is tried again");
                     }
-                    (there_is_more, is_well) = (false, false);
+                    is_well = false;
                 }
             }
         }
