@@ -10,7 +10,7 @@ use aws_lc_rs::rand;
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval_at, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::failure::Failure;
@@ -185,7 +185,7 @@ impl Worker {
     }
 
     async fn keep_short(&self) {
-        let mut ticks = interval(REMOVAL);
+        let mut ticks = interval_at(Instant::now() + REMOVAL, REMOVAL);
         loop {
             ticks.tick().await;
             if let Err(error) = self.remove_old().await {

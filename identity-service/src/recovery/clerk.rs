@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval_at, sleep};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -50,6 +50,8 @@ impl Clerk {
     async fn work_for_ever(self: &Arc<Self>) {
         let mut is_failing = false;
         loop {
+            // First of all: at the start others need the connections more.
+            sleep(PAUSE).await;
             let outcome = self.work().await;
             match (&outcome, is_failing) {
                 (Err(error), false) => warn!(cause = error.source(), "requests for tokens wait: {error}"),
@@ -57,12 +59,11 @@ impl Clerk {
                 _ => {}
             }
             is_failing = outcome.is_err();
-            sleep(PAUSE).await;
         }
     }
 
     async fn tidy_for_ever(self: &Arc<Self>) {
-        let mut ticks = interval(TIDY);
+        let mut ticks = interval_at(Instant::now() + TIDY, TIDY);
         loop {
             ticks.tick().await;
             let remove = self.database.transaction(|connection| {
