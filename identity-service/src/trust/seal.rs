@@ -1,5 +1,5 @@
-//! The sealing of private keys, and of tokens that are to be mailed: AES-256-GCM with a fresh nonce in front and the key's id or name as additional data, so
-//! that a sealed key opens under its own only.
+//! The sealing of private keys, and of tokens that are to be mailed: AES-256-GCM with a fresh nonce in front and the id or
+//! name of what is sealed as additional data, so that it opens under its own only.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
