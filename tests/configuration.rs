@@ -148,7 +148,7 @@ async fn another_key_encryption_key_stops_the_start_and_changes_nothing() {
     identity.kill();
     let other = [("KEY_ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
     let mut stranger = Process::identity(&database.url, &other);
-    let status = stranger.wait(Duration::from_secs(5)).expect("does not start");
+    let status = stranger.wait(Duration::from_secs(5)).await.expect("does not start");
     assert_eq!(status.code(), Some(1));
     let log = stranger.log();
     let last = log.lines().last().unwrap_or_default();
@@ -163,10 +163,10 @@ async fn a_busy_port_is_named() {
     first.until_serving().await;
     let address = format!("127.0.0.1:{}", first.port);
     let mut second = Process::identity(&database.url, &[("LISTEN_ADDRESS", &address)]);
-    assert_eq!(second.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
+    assert_eq!(second.wait(Duration::from_secs(5)).await.and_then(|status| status.code()), Some(1));
     assert!(second.log().contains(&format!("cannot listen on {address}")), "{}", second.log());
     let mut gateway = Process::gateway_to(free_port(), &[("LISTEN_ADDRESS", &address)]);
-    assert_eq!(gateway.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
+    assert_eq!(gateway.wait(Duration::from_secs(5)).await.and_then(|status| status.code()), Some(1));
     assert!(gateway.log().contains(&address), "{}", gateway.log());
 }
 
@@ -192,7 +192,7 @@ async fn a_database_that_refuses_us_stops_the_start_and_one_that_is_away_is_wait
     let database = Database::create().await;
     let unknown = format!("{}_unknown", database.url);
     let mut refused = Process::identity(&unknown, &[]);
-    assert_eq!(refused.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(1));
+    assert_eq!(refused.wait(Duration::from_secs(5)).await.and_then(|status| status.code()), Some(1));
     let log = refused.log();
     let last = log.lines().last().unwrap_or_default();
     assert!(
@@ -200,6 +200,6 @@ async fn a_database_that_refuses_us_stops_the_start_and_one_that_is_away_is_wait
         "{log}"
     );
     let mut away = Process::identity(&format!("postgres://u:p@127.0.0.1:{}/db", free_port()), &[]);
-    assert!(away.wait(Duration::from_secs(1)).is_none(), "{}", away.log());
+    assert!(away.wait(Duration::from_secs(1)).await.is_none(), "{}", away.log());
     assert!(away.log().contains("waiting for the database"), "{}", away.log());
 }

@@ -119,7 +119,7 @@ async fn a_stop_lets_the_calls_under_way_finish() {
         let login = login.await.unwrap();
         assert_eq!(login.status, 200, "{login:?}");
         assert!(login.took > signalled, "it took {:?}: nothing was under way", login.took);
-        let status = stopped.wait(Duration::from_secs(10)).expect("stops when it is asked to");
+        let status = stopped.wait(Duration::from_secs(10)).await.expect("stops when it is asked to");
         assert!(status.success(), "{status}");
         stopped.restart();
         stack.identity.until_serving().await;

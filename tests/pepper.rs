@@ -27,7 +27,7 @@ async fn give(identity: &mut Process, pepper: &str, other: &str) {
     identity.set("PASSWORD_PEPPER", pepper);
     identity.set("PASSWORD_PEPPER_OTHER", other);
     identity.signal("TERM");
-    let status = tokio::task::block_in_place(|| identity.wait(Duration::from_secs(10)));
+    let status = identity.wait(Duration::from_secs(10)).await;
     assert!(status.expect("it ends").success());
     identity.restart();
     identity.until_serving().await;
@@ -198,8 +198,8 @@ async fn a_pepper_that_is_dropped_too_early_is_told_and_its_users_come_back_with
 }
 
 /// What a start says that must be refused.
-fn refusal(identity: &mut Process) -> String {
-    let status = identity.wait(Duration::from_secs(10)).expect("it ends");
+async fn refusal(identity: &mut Process) -> String {
+    let status = identity.wait(Duration::from_secs(10)).await.expect("it ends");
     let log = identity.log();
     assert_eq!(status.code(), Some(1), "{log}");
     log.lines().last().unwrap_or_default().to_owned()
@@ -207,7 +207,7 @@ fn refusal(identity: &mut Process) -> String {
 
 /// Whether it starts to serve, or ends.
 async fn serves(identity: &mut Process) -> bool {
-    while identity.wait(Duration::from_millis(20)).is_none() {
+    while identity.wait(Duration::from_millis(20)).await.is_none() {
         if Rpc::is_serving(identity.port).await {
             return true;
         }
@@ -231,7 +231,7 @@ async fn a_start_with_peppers_that_passwords_never_were_hashed_with_is_refused_a
         identity.set("PASSWORD_PEPPER", pepper);
         identity.set("PASSWORD_PEPPER_OTHER", other);
         identity.restart();
-        assert_eq!(refusal(&mut identity), REFUSAL);
+        assert_eq!(refusal(&mut identity).await, REFUSAL);
         let create = ["user", "create", "merlin@camelot.bt"];
         let said = identity.command_with_input(&create, "guinevere\n").unwrap_err();
         assert_eq!(said, format!("{REFUSAL}\n"));
@@ -255,7 +255,7 @@ async fn of_replicas_that_start_first_of_all_with_different_peppers_one_wins() {
         for replica in &mut replicas {
             match serves(replica).await {
                 true => serving += 1,
-                false => assert_eq!(refusal(replica), REFUSAL),
+                false => assert_eq!(refusal(replica).await, REFUSAL),
             }
         }
         assert_eq!(serving, 1);
@@ -276,7 +276,7 @@ async fn a_database_of_before_there_were_versions_is_not_given_two_peppers_at_on
     identity.set("PASSWORD_PEPPER", NEW);
     identity.set("PASSWORD_PEPPER_OTHER", OLD);
     identity.restart();
-    let said = refusal(&mut identity);
+    let said = refusal(&mut identity).await;
     assert!(said.contains("start once with the one that they were hashed with alone"), "{said}");
     assert_eq!(database.number("SELECT count(*) FROM peppers").await, 0);
     // It was the wrong one alone: what README says mends it.

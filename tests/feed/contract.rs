@@ -173,7 +173,7 @@ async fn a_replica_that_stops_ends_the_streams_and_is_not_held_up_by_them() {
     for follower in followers {
         assert_eq!(follower.end().await, "OK");
     }
-    assert!(stack.identity.wait(Duration::from_secs(5)).is_some_and(|status| status.success()));
+    assert!(stack.identity.wait(Duration::from_secs(5)).await.is_some_and(|status| status.success()));
     assert!(asked.elapsed() < LAW, "it took {:?}", asked.elapsed());
     assert!(stack.identity.log().contains("stopped: no call was cut off"));
 }

@@ -192,14 +192,15 @@ impl Process {
         child.wait().expect("ends");
     }
 
-    /// How the process ended, if it does within `limit`.
-    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+    /// How the process ended, if it does within `limit`. The test's own clients go on meanwhile: one that does not close
+    /// a connection when it is told goodbye holds a process up.
+    pub async fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let started = Instant::now();
         while started.elapsed() < limit {
             if let Some(status) = self.child.get_mut().unwrap().try_wait().expect("is ours") {
                 return Some(status);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         None
     }

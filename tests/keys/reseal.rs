@@ -43,7 +43,7 @@ async fn the_key_encryption_key_is_exchanged_and_nobody_notices() {
     assert_eq!(fleet.clients()[1].bare("GET", "/users/me", &token).await.status, 200);
     // The old one opens nothing any more.
     let mut identity = Process::identity(&fleet.database.url, &[]);
-    let status = identity.wait(std::time::Duration::from_secs(10)).expect("it ends");
+    let status = identity.wait(std::time::Duration::from_secs(10)).await.expect("it ends");
     assert_eq!(status.code(), Some(1));
     assert!(identity.log().contains("KEY_ENCRYPTION_KEY is not the key"), "{}", identity.log());
 }

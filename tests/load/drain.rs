@@ -44,13 +44,13 @@ async fn round(
     let stop = async {
         tokio::time::sleep(STOP).await;
         match end {
-            End::Asked => tokio::task::block_in_place(|| {
+            End::Asked => {
                 process.signal("TERM");
                 let asked = Instant::now();
-                let status = process.wait(END).expect("it ends when it is asked to");
+                let status = process.wait(END).await.expect("it ends when it is asked to");
                 assert!(status.success(), "{status}");
                 println!("it ended after {:?}", asked.elapsed());
-            }),
+            }
             End::Killed => process.kill(),
         }
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -212,7 +212,7 @@ async fn a_mail_that_is_being_sent_when_its_replica_is_stopped_is_sent_once() {
     // What comes now is left to the next.
     stack.identity.signal("TERM");
     desk.write(Kind::PasswordChanged, "en", ARTHUR, 3600).await;
-    let ended = stack.identity.wait(Duration::from_secs(10)).expect("it stops");
+    let ended = stack.identity.wait(Duration::from_secs(10)).await.expect("it stops");
     assert!(ended.success(), "{ended}");
     let sent =
         async |is| stack.database.number(&format!("SELECT count(*) FROM mails WHERE sent_at {is}")).await;

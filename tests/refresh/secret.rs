@@ -39,7 +39,7 @@ async fn a_key_that_does_not_open_stops_the_start_and_is_left_as_it_is() {
         database.rows(&format!("UPDATE secrets SET sealed = {flaw}"), &[]).await;
         let before = database.contents().await;
         identity.restart();
-        let status = identity.wait(Duration::from_secs(5)).expect("does not start");
+        let status = identity.wait(Duration::from_secs(5)).await.expect("does not start");
         assert_eq!(status.code(), Some(1));
         let log = identity.log();
         let last = log.lines().last().unwrap_or_default();

@@ -27,7 +27,7 @@ impl Row<'_> {
 async fn does_not_start(identity: &mut Process, why: &str) {
     identity.kill();
     identity.restart();
-    let status = identity.wait(Duration::from_secs(10)).expect("it ends");
+    let status = identity.wait(Duration::from_secs(10)).await.expect("it ends");
     assert_eq!(status.code(), Some(1), "{why}");
     let log = identity.log();
     let last = log.lines().last().unwrap_or_default();

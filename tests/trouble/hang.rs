@@ -130,7 +130,7 @@ async fn f08_a_start_waits_for_a_postgres_that_hangs_or_is_absent_and_can_be_sto
         let refused = http.bare("GET", "/health/ready", "").await;
         assert!(refused.status == 503 && refused.took < Duration::from_secs(2), "{refused:?}");
         waiting.signal("TERM");
-        let status = waiting.wait(Duration::from_secs(2)).expect("stops when it is asked to");
+        let status = waiting.wait(Duration::from_secs(2)).await.expect("stops when it is asked to");
         assert!(status.success(), "{status}");
     }
     let identity = Process::identity(&database.url, &[]);

@@ -19,7 +19,7 @@ async fn a_pooler_of_transactions_is_refused_at_start_in_one_line() {
         let url = with_port(&database.url, pooler.port);
         let replicas: Vec<_> = (0..3).map(|_| Process::identity(&url, &[])).collect();
         for mut replica in replicas {
-            let status = replica.wait(Duration::from_secs(20));
+            let status = replica.wait(Duration::from_secs(20)).await;
             let log = replica.log();
             assert_eq!(status.and_then(|status| status.code()), Some(1), "{mode}, {size}: {log}");
             let last = log.lines().last().unwrap_or_default();

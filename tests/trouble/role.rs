@@ -168,7 +168,7 @@ async fn f10_a_server_that_cannot_be_written_to_is_waited_for() {
     .await;
     for url in [format!("{only}?target_session_attrs=read-write"), only] {
         let mut identity = Process::identity(&url, &[]);
-        assert!(identity.wait(Duration::from_secs(3)).is_none(), "{}", identity.log());
+        assert!(identity.wait(Duration::from_secs(3)).await.is_none(), "{}", identity.log());
         assert!(identity.log().contains("waiting for the database"), "{}", identity.log());
         if url.ends_with("read-write") {
             continue;

@@ -44,9 +44,10 @@ fn verify_full(authority: &Path) -> String {
 }
 
 /// Fails unless a start with this URL is refused: exit code 1 and one last line that says so, without the password.
-fn assert_is_refused(url: &str, why: &str) {
+async fn assert_is_refused(url: &str, why: &str) {
     let mut identity = Process::identity(url, &[]);
-    let status = identity.wait(Duration::from_secs(5)).unwrap_or_else(|| panic!("{why}: it is waited for"));
+    let status =
+        identity.wait(Duration::from_secs(5)).await.unwrap_or_else(|| panic!("{why}: it is waited for"));
     let log = identity.log();
     assert_eq!(status.code(), Some(1), "{why}: {log}");
     let refusals: Vec<_> = log.lines().filter(|line| line.starts_with("identity-service: ")).collect();
@@ -78,15 +79,16 @@ async fn a43_verify_full_encrypts_for_the_right_authority_and_name_and_refuses_e
         let [encrypted, plain] = scene.connections().await;
         assert!(encrypted > 0 && plain == 0, "{encrypted} connections are encrypted, {plain} are not");
     }
-    assert_is_refused(&scene.url("localhost", &verify_full(wrong.path())), "another authority");
+    assert_is_refused(&scene.url("localhost", &verify_full(wrong.path())), "another authority").await;
     // Without one of our own, those of the world are believed, or nobody is; ours is none of them.
     scene.authority.certify(&scene.cluster, &["camelot.example"]);
-    assert_is_refused(&scene.url("localhost", &verify_full(right.path())), "another name");
-    assert_is_refused(&scene.url("127.0.0.1", &verify_full(right.path())), "another name for an address");
+    assert_is_refused(&scene.url("localhost", &verify_full(right.path())), "another name").await;
+    assert_is_refused(&scene.url("127.0.0.1", &verify_full(right.path())), "another name for an address")
+        .await;
     let mut expired = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
     scene.authority.certify_with(&scene.cluster, expired);
-    assert_is_refused(&scene.url("localhost", &verify_full(right.path())), "an old certificate");
+    assert_is_refused(&scene.url("localhost", &verify_full(right.path())), "an old certificate").await;
 }
 
 #[tokio::test]
@@ -105,7 +107,7 @@ async fn a43_a_server_without_tls_is_refused_where_tls_is_required() {
     let database = Database::create().await;
     let authority = Authority::new().certificate();
     for parameters in ["sslmode=require".to_owned(), verify_full(authority.path())] {
-        assert_is_refused(&format!("{}?{parameters}", database.url), &parameters);
+        assert_is_refused(&format!("{}?{parameters}", database.url), &parameters).await;
     }
     assert_works(&Process::identity(&format!("{}?sslmode=disable", database.url), &[])).await;
 }
