@@ -49,6 +49,7 @@ mod feed;
 // What an operator meets.
 mod command_line;
 mod configuration;
+mod discovery;
 mod load;
 mod logs;
 mod mail;
@@ -57,6 +58,7 @@ mod overload;
 mod pepper;
 mod poison;
 mod replicas;
+mod rollout;
 mod trouble;
 
 // What the code promises its readers.

@@ -1,8 +1,12 @@
 //! Every variable: its name, default and meaning. The only place that reads the environment.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use url::Url;
 
@@ -30,7 +34,7 @@ pub const LISTEN_ADDRESS: Variable = Variable {
 pub const IDENTITY_SERVICE_URL: Variable = Variable {
     name: "IDENTITY_SERVICE_URL",
     default: "required",
-    meaning: "where identity-service serves gRPC, such as http://127.0.0.1:50051; its replicas, comma-separated",
+    meaning: "where identity-service serves gRPC: http://HOST:PORT, comma-separated; each address of a name is a replica",
 };
 /// The origin under which browsers see the gateway.
 pub const PUBLIC_ORIGIN: Variable = Variable {
@@ -59,6 +63,12 @@ pub const TRUSTED_PROXIES: Variable = Variable {
 /// How many threads serve HTTP.
 pub const WORKERS: Variable =
     Variable { name: "WORKERS", default: "one a core", meaning: "how many threads serve HTTP, 1 to 512" };
+/// How long to go on serving once asked to stop.
+pub const SHUTDOWN_DELAY_SECONDS: Variable = Variable {
+    name: "SHUTDOWN_DELAY_SECONDS",
+    default: "0",
+    meaning: "for how long to go on serving once told to stop, and not ready any more, so that callers notice in time, 0 to 300",
+};
 /// What is logged.
 pub const LOG: Variable = Variable {
     name: "LOG",
@@ -78,6 +88,7 @@ pub const VARIABLES: &[Variable] = &[
     TOKEN_CACHE_SIZE,
     TRUSTED_PROXIES,
     WORKERS,
+    SHUTDOWN_DELAY_SECONDS,
     LOG,
     LOG_FORMAT,
 ];
@@ -129,6 +140,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// How many threads serve HTTP.
     pub workers: usize,
+    /// How long to go on serving once asked to stop, while callers notice that this process is not ready any more.
+    pub shutdown_delay: Duration,
     /// What is logged: a filter of tracing.
     pub log: String,
     /// How it is logged.
@@ -156,9 +169,14 @@ impl Config {
             identity_service_urls: identity_service_urls(&require(&IDENTITY_SERVICE_URL)?)?,
             public_origin: origin(&PUBLIC_ORIGIN, &require(&PUBLIC_ORIGIN)?)?,
             cors_allowed_origins: origins(read(&CORS_ALLOWED_ORIGINS)?)?,
-            token_cache_size: token_cache_size(read(&TOKEN_CACHE_SIZE)?)?,
-            trusted_proxies: trusted_proxies(read(&TRUSTED_PROXIES)?)?,
+            token_cache_size: number(&TOKEN_CACHE_SIZE, read(&TOKEN_CACHE_SIZE)?, 0..=1_000_000)?,
+            trusted_proxies: TrustedProxies(number(&TRUSTED_PROXIES, read(&TRUSTED_PROXIES)?, 0..=16)?),
             workers: workers(read(&WORKERS)?)?,
+            shutdown_delay: Duration::from_secs(number(
+                &SHUTDOWN_DELAY_SECONDS,
+                read(&SHUTDOWN_DELAY_SECONDS)?,
+                0..=300,
+            )?),
             log: log(read(&LOG)?)?,
             log_format: log_format(read(&LOG_FORMAT)?)?,
         })
@@ -238,28 +256,22 @@ fn origins(value: Option<String>) -> Result<Vec<Origin>, ConfigError> {
     listed.map(|text| origin(&CORS_ALLOWED_ORIGINS, text)).collect()
 }
 
-fn token_cache_size(value: Option<String>) -> Result<usize, ConfigError> {
-    let text = value.unwrap_or_else(|| TOKEN_CACHE_SIZE.default.into());
-    let size = text.parse().ok().filter(|size| *size <= 1_000_000);
-    size.ok_or_else(|| malformed(&TOKEN_CACHE_SIZE, "not a number from 0 to 1000000"))
-}
-
-fn trusted_proxies(value: Option<String>) -> Result<TrustedProxies, ConfigError> {
-    let text = value.unwrap_or_else(|| TRUSTED_PROXIES.default.into());
-    match text.parse() {
-        Ok(proxies @ 0..=16) => Ok(TrustedProxies(proxies)),
-        Ok(_) | Err(_) => Err(malformed(&TRUSTED_PROXIES, "not a number from 0 to 16")),
-    }
-}
-
 fn workers(value: Option<String>) -> Result<usize, ConfigError> {
     match value {
         None => Ok(available_parallelism().map_or(1, usize::from)),
-        Some(text) => match text.parse() {
-            Ok(workers @ 1..=512) => Ok(workers),
-            Ok(_) | Err(_) => Err(malformed(&WORKERS, "not a number from 1 to 512")),
-        },
+        some => number(&WORKERS, some, 1..=512),
     }
+}
+
+fn number<T: FromStr + PartialOrd + Display>(
+    variable: &Variable,
+    value: Option<String>,
+    range: RangeInclusive<T>,
+) -> Result<T, ConfigError> {
+    let text = value.unwrap_or_else(|| variable.default.into());
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number
+        .ok_or_else(|| malformed(variable, format!("not a number from {} to {}", range.start(), range.end())))
 }
 
 fn log(value: Option<String>) -> Result<String, ConfigError> {

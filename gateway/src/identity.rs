@@ -5,6 +5,7 @@
 //! here. Any other write whose answer was lost may have happened, and is not repeated.
 
 mod call;
+pub mod discovery;
 mod message;
 mod recovery;
 pub mod replicas;

@@ -3,6 +3,7 @@
 //! A request is read from the outside in:
 //!
 //! - [`config`]: every variable; [`telemetry`]: what is logged; [`signal`]: how the process is asked to stop
+//! - [`drain`]: how it stops without failing a request
 //! - [`routes`]: one line an endpoint, and who may use it
 //! - [`gate`]: what holds for every request: sizes, deadline, panics, request id
 //! - [`client`]: the client at the other end, of whom a login tells identity-service
@@ -14,6 +15,7 @@
 //! - [`healthcheck`]: the subcommand that asks a running gateway whether it is ready
 
 pub mod config;
+pub mod drain;
 pub mod signal;
 pub mod telemetry;
 
@@ -45,8 +47,9 @@ use auth::last_seen::LastSeen;
 use auth::origin::{self, Origins};
 use auth::verifier::Verifier;
 use config::Config;
-use identity::Identity;
+use drain::Drain;
 use identity::replicas::Replicas;
+use identity::{Identity, discovery};
 
 /// How long a client may take to send the head of the first request of a connection; then 408. Once the first byte of
 /// a later head is there, actix-web has no timer at all, not even [`KEEP_ALIVE`]: a client that stops in one holds one
@@ -65,7 +68,7 @@ const BACKLOG: i32 = 1024;
 /// How long requests in flight may take to finish once the process was asked to stop.
 const DRAIN_SECONDS: u64 = 20;
 
-/// Serves HTTP on `listener` until `shutdown` resolves and what has begun is finished.
+/// Serves HTTP on `listener` until `shutdown` resolves, the delay after it is over and what has begun is finished.
 ///
 /// # Errors
 /// If the listener cannot be used, or the server fails.
@@ -75,11 +78,15 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let replicas = Arc::new(Replicas::new(&config.identity_service_urls));
-    let watched = Arc::clone(&replicas);
-    let watch = tokio::spawn(async move { watched.watch().await });
+    let watch = tokio::spawn(discovery::watch(Arc::clone(&replicas)));
     let verifier = Arc::new(Verifier::new(Instant::now(), config.token_cache_size));
     let last_seen = Arc::new(LastSeen::default());
     let follower = tokio::spawn(follow(Arc::clone(&verifier), Identity::connect(Arc::clone(&replicas))));
+    let drain = Arc::new(Drain::default());
+    let stop = {
+        let (drain, delay) = (Arc::clone(&drain), config.shutdown_delay);
+        async move { drain.after(shutdown, delay).await }
+    };
     let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
 
     rustix::net::listen(&listener, BACKLOG)?;
@@ -96,6 +103,7 @@ pub async fn serve(
             .app_data(web::Data::from(Arc::clone(&verifier)))
             .app_data(web::Data::from(Arc::clone(&last_seen)))
             .app_data(web::Data::from(Arc::clone(&origins)))
+            .app_data(web::Data::from(Arc::clone(&drain)))
             .configure(routes::register)
             .default_service(web::to(endpoints::fallback::answer))
             // The last of these meets a request first.
@@ -105,6 +113,7 @@ pub async fn serve(
             .wrap(Condition::new(origins.any_cors(), origins.cors()))
             .wrap(from_fn(gate::common_headers))
             .wrap(from_fn(gate::end_of_body))
+            .wrap(from_fn(drain::last_answer))
             .wrap(TracingLogger::<telemetry::RequestSpan>::new())
     })
     .workers(config.workers)
@@ -114,7 +123,7 @@ pub async fn serve(
     // A client who hangs up is not worked for: his call is cancelled, and a hash that waits is not computed.
     .h1_allow_half_closed(false)
     .shutdown_timeout(DRAIN_SECONDS)
-    .shutdown_signal(shutdown)
+    .shutdown_signal(stop)
     .listen(listener)?
     .run()
     .await;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use gateway::config::{self, Config};
+use gateway::healthcheck::{self, Question};
 
 /// Translates the HTTP API of FastAPI Users into gRPC calls of identity-service.
 #[derive(Parser)]
@@ -21,13 +22,20 @@ enum Command {
     #[command(after_help = config::help())]
     Serve,
     /// Ask the gateway that listens on LISTEN_ADDRESS whether it is ready; exit with 0 if it is, else with 1.
-    Healthcheck,
+    Healthcheck {
+        /// Ask only whether it answers at all, and need not be restarted.
+        #[arg(long)]
+        live: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve => Config::from_environment().map(serve),
-        Command::Healthcheck => config::listen_address_from_environment().map(gateway::healthcheck::run),
+        Command::Healthcheck { live } => {
+            let question = if live { Question::Live } else { Question::Ready };
+            config::listen_address_from_environment().map(|address| healthcheck::run(address, question))
+        }
     };
     match result {
         Ok(Ok(())) => ExitCode::SUCCESS,

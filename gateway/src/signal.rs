@@ -10,5 +10,5 @@ pub async fn asked_to_stop() {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     };
-    tracing::info!(signal = name, "stopping: finishing what has begun");
+    tracing::info!(signal = name, "asked to stop");
 }

@@ -2,9 +2,11 @@
 //!
 //! - `variables`: every variable
 //! - `secrets`: those that nobody may see
+//! - `lifetimes`: those about how long tokens and sessions are good
 //! - `mail`: those about mails
 //! - `user_schema`: the file with the operator's own fields
 
+mod lifetimes;
 mod mail;
 mod secrets;
 mod user_schema;
@@ -14,7 +16,6 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use portcullis_proto::access_token::MAX_LIFETIME;
 use tracing_subscriber::EnvFilter;
 
 use crate::credentials::{PasswordRules, Peppers};
@@ -27,18 +28,14 @@ use crate::users::model::Verification;
 use crate::users::profile::OwnFields;
 
 use variables::{
-    ACCESS_TOKEN_LIFETIME_SECONDS, BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER,
-    KEY_ROTATION_DAYS, LISTEN_ADDRESS, LOG, LOG_FORMAT, PASSWORD_MIN_LENGTH, REFRESH_GRACE_SECONDS,
-    REFRESH_IDLE_SECONDS, REFRESH_LIFETIME_SECONDS, REQUIRE_VERIFIED, RESET_TOKEN_LIFETIME_SECONDS,
-    VERIFY_TOKEN_LIFETIME_SECONDS,
+    BCRYPT_COST, DATABASE_POOL_SIZE, DATABASE_URL, HASH_THREADS, ISSUER, KEY_ROTATION_DAYS, LISTEN_ADDRESS,
+    LOG, LOG_FORMAT, MIGRATIONS, PASSWORD_MIN_LENGTH, REQUIRE_VERIFIED, SHUTDOWN_DELAY_SECONDS,
 };
 pub use variables::{VARIABLES, Variable};
 
 /// The longest issuer. It stands in every token, and browsers keep no cookie of more than 4096 bytes (RFC 6265
 /// section 6.1).
 const MAX_ISSUER_LENGTH: usize = 512;
-/// The most seconds that a session may last: a year.
-const LONGEST_SESSION: u64 = 365 * 24 * 60 * 60;
 
 /// A variable that is missing or malformed: one line that names it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +90,19 @@ pub struct Config {
     pub mail: Option<MailConfig>,
     /// The operator's own fields of users.
     pub own_fields: OwnFields,
+    /// Who brings the database up to date.
+    pub migrations: Migrations,
+    /// How long to go on serving once told to stop, while callers notice that this process is no longer ready.
+    pub shutdown_delay: Duration,
+}
+
+/// Who brings the database up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrations {
+    /// Whoever starts to serve.
+    Apply,
+    /// Somebody else, as `migrate` does, whom a process that starts waits for.
+    Wait,
 }
 
 /// How the log is written.
@@ -136,15 +146,10 @@ impl<'a> Vars<'a> {
             lifetimes: self.lifetimes()?,
             verification: self.verification(mail.as_ref())?,
             mail,
-            recovery_lifetimes: RecoveryLifetimes {
-                reset: Duration::from_secs(self.number(&RESET_TOKEN_LIFETIME_SECONDS, 60, 24 * 60 * 60)?),
-                verify: Duration::from_secs(self.number(
-                    &VERIFY_TOKEN_LIFETIME_SECONDS,
-                    60,
-                    30 * 24 * 60 * 60,
-                )?),
-            },
+            recovery_lifetimes: self.recovery_lifetimes()?,
             own_fields: self.own_fields()?,
+            migrations: self.migrations()?,
+            shutdown_delay: Duration::from_secs(self.number(&SHUTDOWN_DELAY_SECONDS, 0, 300)?),
         })
     }
 
@@ -216,20 +221,12 @@ impl<'a> Vars<'a> {
         Ok(issuer)
     }
 
-    fn lifetimes(&self) -> Result<Lifetimes, ConfigError> {
-        let access = self.number(&ACCESS_TOKEN_LIFETIME_SECONDS, 60, MAX_LIFETIME.as_secs())?;
-        let longest = self.number(&REFRESH_LIFETIME_SECONDS, 60, LONGEST_SESSION)?;
-        let idle = self.number(&REFRESH_IDLE_SECONDS, 60, LONGEST_SESSION)?;
-        let grace = self.number(&REFRESH_GRACE_SECONDS, 1, 60)?;
-        let less_than = |other: &Variable, seconds| format!("is less than {}, {seconds}", other.name);
-        if idle < access {
-            return Err(error(&REFRESH_IDLE_SECONDS, &less_than(&ACCESS_TOKEN_LIFETIME_SECONDS, access)));
+    fn migrations(&self) -> Result<Migrations, ConfigError> {
+        match self.value(&MIGRATIONS)?.as_str() {
+            "apply" => Ok(Migrations::Apply),
+            "wait" => Ok(Migrations::Wait),
+            _ => Err(error(&MIGRATIONS, "is neither apply nor wait")),
         }
-        if longest < idle {
-            return Err(error(&REFRESH_LIFETIME_SECONDS, &less_than(&REFRESH_IDLE_SECONDS, idle)));
-        }
-        let [access, longest, idle, grace] = [access, longest, idle, grace].map(Duration::from_secs);
-        Ok(Lifetimes { access, longest, idle, grace })
     }
 
     fn verification(&self, mail: Option<&MailConfig>) -> Result<Verification, ConfigError> {

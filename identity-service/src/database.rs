@@ -192,13 +192,21 @@ impl Database {
     /// at a time; returns their names.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`] when the database cannot be reached or another process migrates for
-    /// longer than a minute, [`Error::Internal`] when a migration fails. Each migration is a transaction.
+    /// [`Error::DatabaseUnavailable`] when the database cannot be reached or another process migrates for longer than a
+    /// minute, [`Error::Internal`] when a migration fails for as long, as for want of a lock. Each is a transaction.
     pub async fn migrate(&self) -> Result<Vec<String>> {
         timeout(opener::LIMIT, pooler::refuse_transaction_pooler(&self.opener))
             .await
             .unwrap_or_else(out_of_time)?;
         migrations::run(&self.opener).await
+    }
+
+    /// The migrations that this program has and the database lacks.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when the database cannot be reached.
+    pub async fn missing_migrations(&self) -> Result<Vec<String>> {
+        self.read(async |connection| migrations::missing(connection).await).await
     }
 }
 

@@ -44,7 +44,7 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 use tracing::{info, warn};
 
-use config::{Config, CredentialsConfig};
+use config::{Config, CredentialsConfig, Migrations};
 use credentials::Hasher;
 use database::Database;
 use error::{Error, Result};
@@ -95,6 +95,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let mut shutdown = Box::pin(shutdown);
+    let delay = config.shutdown_delay;
     let mut app = tokio::select! {
         app = start(config) => app?,
         () = &mut shutdown => return Ok(()),
@@ -102,7 +103,7 @@ pub async fn serve(
     let listener = socket.listen(BACKLOG).map_err(|error| Error::Internal(error.into()))?;
     info!("ready");
     let sending = app.sending.take();
-    let served = server::run(app, listener, shutdown).await;
+    let served = server::run(app, listener, shutdown, delay).await;
     if let Some(sending) = sending {
         sending.stop(LAST_MAILS).await;
     }
@@ -111,7 +112,10 @@ pub async fn serve(
 
 async fn start(config: Config) -> Result<App> {
     let database = Database::new(config.database.servers, config.database.pool_size);
-    until_available(|| migrate(&database)).await?;
+    match config.migrations {
+        Migrations::Apply => until_available(|| migrate(&database)).await?,
+        Migrations::Wait => until_migrated(&database).await?,
+    }
     let kek = Arc::new(config.key_encryption_key);
     let load = || Trust::load(&database, Arc::clone(&kek), &config.issuer, config.key_rotation);
     let trust = Arc::new(until_available(load).await?);
@@ -150,6 +154,22 @@ async fn migrate(database: &Database) -> Result<()> {
         info!(migration, "migrated");
     }
     Ok(())
+}
+
+/// Waits until somebody else has brought the database up to date.
+async fn until_migrated(database: &Database) -> Result<()> {
+    let mut missing = Vec::new();
+    loop {
+        let lacks = until_available(|| database.missing_migrations()).await?;
+        if lacks.is_empty() {
+            return Ok(());
+        }
+        if lacks != missing {
+            warn!(migrations = ?lacks, "waiting for `identity-service migrate`: the database lacks migrations");
+            missing = lacks;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// Tries again until the database can be asked; what it then answers counts.

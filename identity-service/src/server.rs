@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tonic::codegen::http::Request;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
@@ -41,7 +41,8 @@ const MAX_USERS_REQUEST_BYTES: usize = 128 * 1024;
 const HEALTH_CHECK: Duration = Duration::from_secs(1);
 const NO_ANSWER: &str = "the database does not answer";
 
-/// Serves until `shutdown`, then lets the calls under way finish.
+/// Serves until `shutdown`, and for `delay` after it, though no longer as one who is ready; then lets the calls under way
+/// finish.
 ///
 /// # Errors
 /// When the listener fails.
@@ -49,6 +50,7 @@ pub async fn run(
     app: App,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    delay: Duration,
 ) -> Result<(), tonic::transport::Error> {
     let reporter = HealthReporter::new();
     let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()))
@@ -82,8 +84,15 @@ pub async fn run(
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;
             watch.abort();
-            app.feed.close();
             reporter.set_service_status("", ServingStatus::NotServing).await;
+            if !delay.is_zero() {
+                info!(
+                    seconds = delay.as_secs(),
+                    "not serving: told to stop; whoever calls nevertheless is answered"
+                );
+                sleep(delay).await;
+            }
+            app.feed.close();
             info!("stopping: calls under way may finish");
             let _ = stopping.send(());
         });
@@ -92,7 +101,7 @@ pub async fn run(
             info!("stopped: no call was cut off");
             served
         }
-        () = async { if drained.await.is_ok() { tokio::time::sleep(DRAIN).await } else { std::future::pending().await } } => {
+        () = async { if drained.await.is_ok() { sleep(DRAIN).await } else { std::future::pending().await } } => {
             warn!(seconds = DRAIN.as_secs(), "stopped: calls that took too long were cut off");
             Ok(())
         }
@@ -146,11 +155,20 @@ async fn try_out(database: &Database, trust: &Trust) -> Result<(), &'static str>
     }
 }
 
-/// Asks the process at this address whether it serves.
+/// What is asked of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Whether it answers at all: else it is to be restarted.
+    Live,
+    /// Whether it serves: else nobody is to call it.
+    Ready,
+}
+
+/// Asks the process at this address.
 ///
 /// # Errors
 /// Why not, in one line.
-pub async fn check_health(address: SocketAddr) -> Result<(), String> {
+pub async fn check_health(address: SocketAddr, question: Question) -> Result<(), String> {
     let endpoint = Endpoint::from_shared(format!("http://{}", reachable(address)))
         .map_err(|error| error.to_string())?
         .connect_timeout(HEALTH_CHECK)
@@ -158,8 +176,9 @@ pub async fn check_health(address: SocketAddr) -> Result<(), String> {
     let channel = endpoint.connect().await.map_err(|_| format!("nothing answers at {address}"))?;
     let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
     match answer {
+        Ok(_) if question == Question::Live => Ok(()),
         Ok(answer) if answer.get_ref().status == ServingStatus::Serving as i32 => Ok(()),
-        Ok(_) => Err("the database does not answer".to_owned()),
+        Ok(_) => Err("it does not serve: the database does not answer, or it was told to stop".to_owned()),
         Err(status) => Err(format!("the health check fails: {}", status.code())),
     }
 }

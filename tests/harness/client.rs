@@ -105,6 +105,11 @@ impl Heard {
     }
 }
 
+/// One request over this connection, and its answer.
+pub async fn exchange_on(stream: &mut TcpStream, request: &[u8]) -> io::Result<Heard> {
+    exchange(stream, request, &mut Vec::new()).await
+}
+
 /// One request and its answer, of which the bytes read so far are in `read`.
 async fn exchange(stream: &mut TcpStream, request: &[u8], read: &mut Vec<u8>) -> io::Result<Heard> {
     let mut rest = request;

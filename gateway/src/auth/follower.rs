@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::verifier::Verifier;
 use crate::identity::Identity;
+use crate::identity::replicas::Replica;
 use crate::identity::watch::{Lost, News, Watch};
 
 /// How often a probe is sent.
@@ -48,16 +49,19 @@ impl Follower {
 
     /// Follows one replica after the other, for ever.
     async fn follow(mut self, identity: Identity) {
-        let mut last = None;
+        let mut last: Option<Arc<Replica>> = None;
         loop {
-            let replica = identity.pick_to_follow(last);
-            last = Some(replica);
-            let begun = timeout(PATIENCE, identity.watch(replica, self.verifier.trust.position())).await;
+            let Some(replica) = identity.pick_to_follow(last.as_deref()) else {
+                sleep(RETRY).await;
+                continue;
+            };
+            let begun = timeout(PATIENCE, identity.watch(&replica, self.verifier.trust.position())).await;
             let why = match begun.unwrap_or(Err(Lost::Late)) {
                 Ok(watch) => self.listen(watch).await,
                 Err(lost) => lost,
             };
-            tracing::debug!(replica, %why, "a replica is no longer followed");
+            tracing::debug!(%why, "a replica is no longer followed");
+            last = Some(replica);
             if matches!(why, Lost::Position) {
                 self.verifier.trust.begin_again();
             }

@@ -5,6 +5,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpResponse, web};
 
 use crate::auth::verifier::Verifier;
+use crate::drain::Drain;
 use crate::failure::Failure;
 use crate::identity::Identity;
 
@@ -13,13 +14,18 @@ pub async fn live() -> HttpResponse {
     ok()
 }
 
-/// The first snapshot of the trust feed is there, and identity-service serves.
+/// The first snapshot of the trust feed is there, identity-service serves, and the process is to go on.
 ///
 /// # Errors
 /// If not.
-pub async fn ready(verifier: web::Data<Verifier>, identity: Identity) -> Result<HttpResponse, Failure> {
+pub async fn ready(
+    verifier: web::Data<Verifier>,
+    identity: Identity,
+    drain: web::Data<Drain>,
+) -> Result<HttpResponse, Failure> {
     let knows = verifier.trust.position().is_some();
-    if knows && identity.is_serving() { Ok(ok()) } else { Err(Failure::Unreachable) }
+    let is_ready = knows && identity.is_serving() && !drain.has_begun();
+    if is_ready { Ok(ok()) } else { Err(Failure::Unreachable) }
 }
 
 fn ok() -> HttpResponse {

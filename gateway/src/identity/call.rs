@@ -92,7 +92,7 @@ impl<'a> Call<'a> {
         rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<T>, Status>,
     ) -> Result<T, Failure> {
         let started = Instant::now();
-        let first = self.channels.pick(None);
+        let first = self.channels.pick(None).ok_or(Failure::Unreachable)?;
         let patience = if first.has_alternative() { self.patience() } else { self.timeout };
         let loss = match self.attempt(&first, patience, &message, &rpc).await {
             Attempt::Answered(answer) => return answer,
@@ -104,7 +104,8 @@ impl<'a> Call<'a> {
             return Err(loss);
         }
         tracing::info!(operation = ?self.operation, "a call is made again");
-        match self.attempt(&self.channels.pick(Some(&first)), left, &message, &rpc).await {
+        let second = self.channels.pick(Some(&first)).ok_or(Failure::Unreachable)?;
+        match self.attempt(&second, left, &message, &rpc).await {
             Attempt::Answered(answer) => answer,
             Attempt::Lost(failure) | Attempt::Unsent(failure) => Err(failure),
         }

@@ -156,8 +156,7 @@ fn watching(addresses: &[SocketAddr]) -> Identity {
     let urls: Vec<_> =
         addresses.iter().map(|address| Url::parse(&format!("http://{address}")).unwrap()).collect();
     let replicas = Arc::new(Replicas::new(&urls));
-    let watched = Arc::clone(&replicas);
-    tokio::spawn(async move { watched.watch().await });
+    tokio::spawn(super::discovery::watch(Arc::clone(&replicas)));
     Identity::connect(replicas)
 }
 

@@ -1,6 +1,7 @@
 //! The trust feed as a stream of news: `TrustService.Watch`.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use super::message::to_keys;
+use super::replicas::Replica;
 use super::{Identity, Keys};
 
 /// How many probes may wait to be sent.
@@ -81,9 +83,9 @@ pub enum Lost {
 }
 
 impl Identity {
-    /// The number of the replica to follow: another than `last`, if there is one that is well.
+    /// The replica to follow, if one is known: another than `last`, if there is one that is well.
     #[must_use]
-    pub fn pick_to_follow(&self, last: Option<usize>) -> usize {
+    pub fn pick_to_follow(&self, last: Option<&Replica>) -> Option<Arc<Replica>> {
         self.channels.replicas().pick(last)
     }
 
@@ -91,7 +93,7 @@ impl Identity {
     ///
     /// # Errors
     /// Why it cannot be followed.
-    pub async fn watch(&self, replica: usize, from: Option<String>) -> Result<Watch, Lost> {
+    pub async fn watch(&self, replica: &Arc<Replica>, from: Option<String>) -> Result<Watch, Lost> {
         let channel = self.channels.channel(replica);
         let (requests, receiver) = mpsc::channel(BACKLOG);
         let start = v1::WatchStart { position: from.unwrap_or_default() };

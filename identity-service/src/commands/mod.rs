@@ -15,13 +15,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::{self, ConfigError, Vars};
 use crate::database::Database;
 use crate::error::Error;
-use crate::{server, telemetry};
+use crate::server::{self, Question};
+use crate::telemetry;
 
 /// Owns users, credentials, sessions and signing keys in Postgres, and serves them over gRPC.
 #[derive(Parser)]
 #[command(version, after_help = config::help())]
 pub enum Command {
-    /// Bring the database up to date, then serve the gRPC API until told to stop (SIGTERM or Ctrl-C)
+    /// Bring the database up to date, or wait until it is, then serve the gRPC API until told to stop (SIGTERM or Ctrl-C)
     #[command(after_help = config::help())]
     Serve,
     /// Bring the database up to date, and say what was done
@@ -40,7 +41,11 @@ pub enum Command {
     #[command(subcommand)]
     Mail(mail::Command),
     /// Ask the service at LISTEN_ADDRESS whether it serves; exit code 0 means yes
-    Healthcheck,
+    Healthcheck {
+        /// Ask only whether it answers at all, and need not be restarted
+        #[arg(long)]
+        live: bool,
+    },
 }
 
 /// What a command that only needs the database says of the environment.
@@ -85,9 +90,11 @@ impl Command {
             Self::Key(command) => command.run(vars).await,
             Self::Token(command) => command.run(vars).await,
             Self::Mail(command) => command.run(vars).await,
-            Self::Healthcheck => {
-                server::check_health(vars.listen_address()?).await.map_err(Failure::Refused)?;
-                println!("serving");
+            Self::Healthcheck { live } => {
+                let (question, yes) =
+                    if live { (Question::Live, "live") } else { (Question::Ready, "serving") };
+                server::check_health(vars.listen_address()?, question).await.map_err(Failure::Refused)?;
+                println!("{yes}");
                 Ok(())
             }
         }

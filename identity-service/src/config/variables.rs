@@ -39,6 +39,8 @@ variables! {
     BCRYPT_COST Some("12"), "the cost of new password hashes, 10 to 14; each step doubles the time";
     HASH_THREADS Some("0"), "how many passwords are hashed at once; 0 means one a core";
     DATABASE_POOL_SIZE Some("8"), "the most connections to Postgres, 1 to 1000; two more serve single reads and hear of revocations";
+    MIGRATIONS Some("apply"), "who brings the database up to date: apply, `serve` does before it serves; wait, it waits until `migrate` has";
+    SHUTDOWN_DELAY_SECONDS Some("0"), "for how long to go on serving once told to stop, and not ready any more, so that callers notice in time, 0 to 300";
     MAIL Some(""), "how mails are sent: smtp://USER:PASSWORD@HOST:PORT, smtps://USER:PASSWORD@HOST:PORT, or dir:PATH, which makes a file of each; without it there is no recovery by mail (a secret)";
     MAIL_FROM Some(""), "who writes the mails: Name <address>; required with MAIL";
     LINK_RESET Some(""), "the page on which a new password is chosen: a URL with {token} in it; required with MAIL";

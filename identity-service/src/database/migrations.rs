@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use diesel::migration::{Migration, MigrationSource as _};
+use diesel::pg::Pg;
+use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use super::opener::Opener;
 use crate::error::{Error, Result};
@@ -17,6 +21,11 @@ const SETUP: &str = "SET statement_timeout = 0; SET lock_timeout = '1s'; SET tim
 const LOCK: i64 = 0x706f_7274_6375_6c6c;
 /// How long to wait for another process that migrates.
 const WAIT: Duration = Duration::from_secs(60);
+/// For how long a migration is tried again that has failed. Most often it has waited for a lock in vain; the library does
+/// not tell.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long until the next try: whoever waits for a lock holds up all who come later, so most of the time nobody waits.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Applies the migrations that the database lacks, one process at a time; returns their names.
 pub(super) async fn run(opener: &Opener) -> Result<Vec<String>> {
@@ -24,24 +33,74 @@ pub(super) async fn run(opener: &Opener) -> Result<Vec<String>> {
     take_lock(&mut connection).await?;
     // The lock goes with the connection, whichever way this ends.
     let mut harness = AsyncMigrationHarness::new(connection);
-    let applied = harness.run_pending_migrations(MIGRATIONS).map_err(Error::Internal)?;
-    Ok(applied.iter().map(ToString::to_string).collect())
+    let give_up = Instant::now() + PATIENCE;
+    let mut applied = Vec::new();
+    for migration in harness.pending_migrations(MIGRATIONS).map_err(Error::Internal)? {
+        applied.push(apply(&mut harness, &*migration, give_up).await?);
+    }
+    Ok(applied)
+}
+
+/// Applies one migration, in a transaction of its own, so that it is there as a whole or not at all.
+async fn apply(
+    harness: &mut AsyncMigrationHarness<AsyncPgConnection>,
+    migration: &dyn Migration<Pg>,
+    give_up: Instant,
+) -> Result<String> {
+    loop {
+        let cause = match harness.run_migration(migration) {
+            Ok(version) => return Ok(version.to_string()),
+            Err(cause) => cause,
+        };
+        if Instant::now() > give_up {
+            return Err(Error::Internal(cause));
+        }
+        warn!(%cause, migration = %migration.name(), "a migration is tried again in a moment");
+        sleep(PAUSE).await;
+    }
+}
+
+/// The migrations that this program has and the database lacks. Those that only a newer program has do not matter.
+pub(super) async fn missing(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(Error::Internal)?;
+    let known = known.iter().map(|migration| migration.name().version().to_string());
+    let applied = applied(connection).await?;
+    Ok(known.filter(|version| !applied.contains(version)).collect())
+}
+
+async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
+    let begun: Answer =
+        diesel::sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS yes")
+            .get_result(connection)
+            .await?;
+    if !begun.yes {
+        return Ok(Vec::new());
+    }
+    let applied: Vec<Applied> =
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(connection).await?;
+    Ok(applied.into_iter().map(|migration| migration.version).collect())
 }
 
 #[derive(diesel::QueryableByName)]
-struct Lock {
-    #[diesel(sql_type = diesel::sql_types::Bool)]
-    taken: bool,
+struct Applied {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = Bool)]
+    yes: bool,
 }
 
 async fn take_lock(connection: &mut AsyncPgConnection) -> Result<()> {
     let give_up = Instant::now() + WAIT;
     loop {
-        let lock: Lock = diesel::sql_query("SELECT pg_try_advisory_lock($1) AS taken")
-            .bind::<diesel::sql_types::BigInt, _>(LOCK)
+        let lock: Answer = diesel::sql_query("SELECT pg_try_advisory_lock($1) AS yes")
+            .bind::<BigInt, _>(LOCK)
             .get_result(connection)
             .await?;
-        if lock.taken {
+        if lock.yes {
             return Ok(());
         }
         if Instant::now() > give_up {
