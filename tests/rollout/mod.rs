@@ -2,5 +2,8 @@
 //! with processes in the place of pods.
 
 mod drain;
+mod expand;
+mod migrations;
+mod migrators;
 mod rotation;
 mod visitors;
