@@ -42,7 +42,7 @@ fn break_one(all: &mut Installation, (object, pointer, to, _): &Control) {
         (Value::Object(map), to) => drop(map.insert(key, serde_json::from_str(to).expect(to))),
         (Value::Array(items), &"") => drop(items.remove(key.parse().unwrap())),
         (Value::Array(items), to) => {
-            items[key.parse::<usize>().unwrap()] = serde_json::from_str(to).expect(to)
+            items[key.parse::<usize>().unwrap()] = serde_json::from_str(to).expect(to);
         }
         (other, _) => panic!("{object}: {other} has no parts"),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use gateway::config::Config as GatewayConfig;
-use identity_service::config::{ConfigError, Vars};
+use identity_service::config::Vars;
 use serde_json::Value;
 
 use super::manifests::{Installation, Pod, at, files, list, program, title};
@@ -181,16 +181,24 @@ fn of_identity_service(
 ) {
     let get = |name: &str| variables.get(name).cloned();
     let vars = Vars::new(&get);
-    let mut refused = |error: ConfigError| complain(error.to_string());
     match list(container, "/args") {
-        [command] if command == "migrate" => drop(vars.database().map_err(refused)),
+        [command] if command == "migrate" => {
+            if let Err(error) = vars.database() {
+                complain(error.to_string());
+            }
+        }
         [command] if command == "serve" => {
-            if let Err(error) = vars.config().map(drop).and_then(|()| vars.log().map(drop)) {
-                refused(error);
+            match vars.config().and_then(|config| vars.log().map(|_| config)) {
+                // Its parser takes that: there is no recovery then.
+                Ok(config) if config.mail.is_none() && variables.contains_key("MAIL_FROM") => {
+                    complain("MAIL_FROM is set, and MAIL is not".to_owned());
+                }
+                Ok(_) => {}
+                Err(error) => complain(error.to_string()),
             }
             match vars.listen_address() {
                 Ok(address) => of_address(pod, address, complain),
-                Err(error) => refused(error),
+                Err(error) => complain(error.to_string()),
             }
             let migrates = |pod: &Pod<'_>| pod.containers().any(|it| *at(it, "/args/0") == "migrate");
             let waits = variables.get("MIGRATIONS").is_some_and(|value| value == "wait");

@@ -21,8 +21,10 @@ fn by_the_operator(tree: &Tree) -> Vec<Value> {
     let readme = read("README.md");
     let mut blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let commands = blocks.find(|block| block.contains("create secret")).expect("README has the commands");
+    // They overwrite nothing, so each time begins with an empty folder.
     let folder = tree.path("operator");
-    let _ = std::fs::create_dir(&folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).unwrap();
     std::fs::copy(Authority::new().certificate(), folder.join("ca.crt")).unwrap();
     let printed = r#"kubectl() { command kubectl "$@" --dry-run=client --output=yaml && echo ---; }"#;
     let script = format!("set -euo pipefail\n{printed}\n{commands}");

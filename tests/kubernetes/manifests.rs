@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -179,12 +180,11 @@ pub fn secret(name: &str, data: &[(&str, &str)]) -> Value {
 
 /// The files of a ConfigMap or a Secret, by their keys.
 pub fn files(object: &Value) -> Vec<(String, Vec<u8>)> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    // kustomize folds what is long.
     let is_secret = object["kind"] == "Secret";
     let decode = |text: &Value| {
         let text = text.as_str().unwrap_or_default();
         if is_secret {
+            // kustomize folds what is long.
             STANDARD.decode(text.split_whitespace().collect::<String>()).expect("is base64")
         } else {
             text.as_bytes().to_vec()

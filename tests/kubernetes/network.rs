@@ -86,7 +86,7 @@ fn arrows(policy: &Value) -> Vec<String> {
         let rules = list(policy, rules);
         assert!(rules.is_empty() || types.contains(&way.into()), "{} has no policyType {way}", title(policy));
         for rule in rules {
-            for other in any_of(list(rule, peers), "anybody", |peer| peer_names(peer)) {
+            for other in any_of(list(rule, peers), "anybody", peer_names) {
                 for own in selector_names(at(policy, "/spec/podSelector")) {
                     for port in any_of(list(rule, "/ports"), "any port", |port| vec![port_name(port)]) {
                         arrows.push(match way {

@@ -22,7 +22,7 @@ pub fn complaints(all: &Installation) -> Vec<String> {
         for (program, drain) in DRAINS {
             if pod.owner.starts_with("Deployment/") && pod.runs(program) {
                 of_program(all, &pod, program, drain, &mut |what| {
-                    found.push(format!("{}: {what}", pod.owner))
+                    found.push(format!("{}: {what}", pod.owner));
                 });
             }
         }
@@ -55,7 +55,7 @@ fn of_deployment(all: &Installation, deployment: &Value, found: &mut Vec<String>
     match all.of_kind("HorizontalPodAutoscaler").find(|scaler| is_scaled(scaler)) {
         None => complain("nobody scales it"),
         Some(scaler) if at(scaler, "/spec/minReplicas").as_u64() < Some(2) => {
-            complain("one replica may be all")
+            complain("one replica may be all");
         }
         Some(_) => {}
     }

@@ -1,5 +1,6 @@
 //! What the checkers of others say: Kubernetes' own schemas, yamllint, hadolint. `tests/run` installs them.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -138,7 +139,6 @@ fn secrets_that_are_there_are_never_made_anew() {
     let second = all();
     assert_ne!(second[0], first[0]);
     assert_eq!(second[1..], first[1..]);
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(names.map(|name| mode(path(name))), [0o600; 4]);
 }

@@ -59,6 +59,7 @@ const CONTROLS: &[Control] = &[
     ("Secret/identity-service", "/data/MAIL", "", "MAIL cannot be read from the file"),
     ("Secret/database", "/data/ca.crt", "", "names an sslrootcert that cannot be read"),
     ("ConfigMap/identity-service", "/data/LINK_RESET", "", "LINK_RESET is not set, and MAIL is"),
+    ("Deployment/identity-service", "MAIN/env/0", "", "MAIL_FROM is set, and MAIL is not"),
     (
         "ConfigMap/identity-service",
         "/data/LISTEN_ADDRESS",
