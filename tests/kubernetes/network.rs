@@ -1,0 +1,148 @@
+//! Who may talk to whom: exactly the arrows of the architecture, and what each installation adds.
+
+use serde_json::Value;
+
+use super::manifests::{Installation, at, list, title};
+
+/// What every installation allows. `in` is who is let in, `out` is who is let out: an arrow inside the namespace is both.
+const ARROWS: &[&str] = &[
+    "in: namespace traefik -> gateway 8000/TCP",
+    "out: gateway -> identity-service 50051/TCP",
+    "in: gateway -> identity-service 50051/TCP",
+    "in: portcullis.identity/client=true in namespace portcullis.identity/client=true -> identity-service 50051/TCP",
+    "out: gateway -> k8s-app=kube-dns in namespace kube-system 53/TCP",
+    "out: gateway -> k8s-app=kube-dns in namespace kube-system 53/UDP",
+    "out: identity-service -> k8s-app=kube-dns in namespace kube-system 53/TCP",
+    "out: identity-service -> k8s-app=kube-dns in namespace kube-system 53/UDP",
+    "out: migrate -> k8s-app=kube-dns in namespace kube-system 53/TCP",
+    "out: migrate -> k8s-app=kube-dns in namespace kube-system 53/UDP",
+];
+
+const TO_LOCAL_POSTGRES: &[&str] = &[
+    "out: identity-service -> postgres 5432/TCP",
+    "out: migrate -> postgres 5432/TCP",
+    "in: identity-service -> postgres 5432/TCP",
+    "in: migrate -> postgres 5432/TCP",
+];
+
+const TO_EXTERNAL_POSTGRES: &[&str] =
+    &["out: identity-service -> 192.0.2.10/32 5432/TCP", "out: migrate -> 192.0.2.10/32 5432/TCP"];
+
+const TO_MAIL_SERVERS: &[&str] = &[
+    "out: identity-service -> 0.0.0.0/0 465/TCP",
+    "out: identity-service -> 0.0.0.0/0 587/TCP",
+    "out: identity-service -> ::/0 465/TCP",
+    "out: identity-service -> ::/0 587/TCP",
+];
+
+const OF_CLOUDNATIVE_PG: &[&str] = &[
+    "out: identity-service -> cnpg.io/cluster=postgres 5432/TCP",
+    "out: migrate -> cnpg.io/cluster=postgres 5432/TCP",
+    "in: identity-service -> cnpg.io/cluster=postgres 5432/TCP",
+    "in: migrate -> cnpg.io/cluster=postgres 5432/TCP",
+    "in: cnpg.io/cluster=postgres -> cnpg.io/cluster=postgres 5432/TCP",
+    "in: cnpg.io/cluster=postgres -> cnpg.io/cluster=postgres 8000/TCP",
+    "in: app.kubernetes.io/name=cloudnative-pg in namespace cnpg-system -> cnpg.io/cluster=postgres 5432/TCP",
+    "in: app.kubernetes.io/name=cloudnative-pg in namespace cnpg-system -> cnpg.io/cluster=postgres 8000/TCP",
+    "out: cnpg.io/cluster=postgres -> cnpg.io/cluster=postgres 5432/TCP",
+    "out: cnpg.io/cluster=postgres -> cnpg.io/cluster=postgres 8000/TCP",
+    "out: cnpg.io/cluster=postgres -> k8s-app=kube-dns in namespace kube-system 53/TCP",
+    "out: cnpg.io/cluster=postgres -> k8s-app=kube-dns in namespace kube-system 53/UDP",
+    "out: cnpg.io/cluster=postgres -> 0.0.0.0/0 443/TCP",
+    "out: cnpg.io/cluster=postgres -> 0.0.0.0/0 6443/TCP",
+    "out: cnpg.io/cluster=postgres -> ::/0 443/TCP",
+    "out: cnpg.io/cluster=postgres -> ::/0 6443/TCP",
+];
+
+pub fn complaints(folder: &str, all: &Installation) -> Vec<String> {
+    let further: &[&[&str]] = match folder {
+        "overlays/local" => &[TO_LOCAL_POSTGRES],
+        "overlays/production" => &[TO_EXTERNAL_POSTGRES, TO_MAIL_SERVERS],
+        "examples/cloudnative-pg" => &[OF_CLOUDNATIVE_PG, TO_MAIL_SERVERS],
+        _ => panic!("say which arrows {folder} adds"),
+    };
+    let expected: Vec<_> = ARROWS.iter().chain(further.iter().copied().flatten()).collect();
+    let arrows: Vec<_> = all.of_kind("NetworkPolicy").flat_map(arrows).collect();
+    let is_expected = |arrow: &String| expected.contains(&&arrow.as_str());
+    let more = arrows.iter().filter(|arrow| !is_expected(arrow)).map(|arrow| format!("is allowed: {arrow}"));
+    let fewer = expected.iter().filter(|arrow| !arrows.iter().any(|found| found == **arrow));
+    let fewer = fewer.map(|arrow| format!("is not allowed: {arrow}"));
+    let deny = all.of_kind("NetworkPolicy").any(denies_all);
+    let deny = (!deny).then(|| "what no policy names is allowed".to_owned());
+    more.chain(fewer).chain(deny).collect()
+}
+
+/// Whether a policy is for every pod, and both ways.
+fn denies_all(policy: &Value) -> bool {
+    let types = list(policy, "/spec/policyTypes");
+    let is_for_all = at(policy, "/spec/podSelector").as_object().is_some_and(serde_json::Map::is_empty);
+    is_for_all && ["Ingress", "Egress"].iter().all(|way| types.contains(&Value::from(*way)))
+}
+
+fn arrows(policy: &Value) -> Vec<String> {
+    let types = list(policy, "/spec/policyTypes");
+    let mut arrows = Vec::new();
+    for (way, rules, peers) in [("Ingress", "/spec/ingress", "/from"), ("Egress", "/spec/egress", "/to")] {
+        let rules = list(policy, rules);
+        assert!(rules.is_empty() || types.contains(&way.into()), "{} has no policyType {way}", title(policy));
+        for rule in rules {
+            for other in any_of(list(rule, peers), "anybody", peer_names) {
+                for own in selector_names(at(policy, "/spec/podSelector")) {
+                    for port in any_of(list(rule, "/ports"), "any port", |port| vec![port_name(port)]) {
+                        arrows.push(match way {
+                            "Ingress" => format!("in: {other} -> {own} {port}"),
+                            _ => format!("out: {own} -> {other} {port}"),
+                        });
+                    }
+                }
+            }
+        }
+    }
+    arrows
+}
+
+/// What a list says; an empty one allows everything.
+fn any_of(list: &[Value], everything: &str, names: impl Fn(&Value) -> Vec<String>) -> Vec<String> {
+    if list.is_empty() { vec![everything.to_owned()] } else { list.iter().flat_map(names).collect() }
+}
+
+fn port_name(port: &Value) -> String {
+    let number = &port["port"];
+    let end = port.get("endPort").map(|end| format!("-{end}")).unwrap_or_default();
+    format!("{number}{end}/{}", port["protocol"].as_str().unwrap_or("TCP"))
+}
+
+fn peer_names(peer: &Value) -> Vec<String> {
+    if let Some(block) = peer.get("ipBlock") {
+        return vec![block["cidr"].as_str().unwrap_or_default().to_owned()];
+    }
+    let namespaces = peer.get("namespaceSelector").map(selector_names).unwrap_or_default();
+    let pods = peer.get("podSelector").map(selector_names).unwrap_or_default();
+    match (pods.as_slice(), namespaces.as_slice()) {
+        (_, []) => pods,
+        ([], _) => namespaces.iter().map(|namespace| format!("namespace {namespace}")).collect(),
+        _ => pods
+            .iter()
+            .flat_map(|pod| namespaces.iter().map(move |namespace| format!("{pod} in namespace {namespace}")))
+            .collect(),
+    }
+}
+
+/// Whom a selector means: our own by their component, namespaces by their name, others by their labels.
+fn selector_names(selector: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let label = |(key, value): (&String, &Value)| match key.as_str() {
+        "app.kubernetes.io/component" | "kubernetes.io/metadata.name" => text(value),
+        _ => format!("{key}={}", text(value)),
+    };
+    let labels = selector["matchLabels"].as_object().into_iter().flatten().map(label);
+    let labels = labels.collect::<Vec<_>>().join(",");
+    match list(selector, "/matchExpressions") {
+        [] if labels.is_empty() => vec!["everything".to_owned()],
+        [] => vec![labels],
+        [only] if labels.is_empty() && only["operator"] == "In" => {
+            list(only, "/values").iter().map(text).collect()
+        }
+        _ => panic!("teach the test what {selector} means"),
+    }
+}
