@@ -2,11 +2,12 @@
 //! them all, a link of ours in between where it is wanted, and what must hold after whatever happened to them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use portcullis_proto::email::Email;
 
-use super::{Database, Http, Link, Process};
+use super::{Database, Http, Link, Process, programs};
 
 /// What a fleet consists of. By default it is what the catalogue says, without links.
 pub struct Plan<'a> {
@@ -22,6 +23,8 @@ pub struct Plan<'a> {
     pub database_links: bool,
     /// Whether each gateway reaches each identity-service through a link of its own.
     pub grpc_links: bool,
+    /// The folder of the programs, if they are of another version.
+    pub programs: Option<&'a Path>,
 }
 
 impl Default for Plan<'_> {
@@ -33,6 +36,7 @@ impl Default for Plan<'_> {
             gateway: &[],
             database_links: false,
             grpc_links: false,
+            programs: None,
         }
     }
 }
@@ -64,11 +68,12 @@ impl Fleet {
     /// The same in front of this database.
     pub async fn over(database: Database, plan: Plan<'_>) -> Self {
         let port = port_of(&database.url);
+        let programs = plan.programs.map_or_else(programs, Path::to_owned);
         let links = if plan.database_links { plan.identities } else { 0 };
         let database_links: Vec<_> = (0..links).map(|_| Link::to(port)).collect();
         let identity = |number: usize| {
             let port = database_links.get(number).map_or(port, |link| link.port);
-            Process::identity(&with_port(&database.url, port), plan.identity)
+            Process::identity_from(&programs, &with_port(&database.url, port), plan.identity)
         };
         let identities: Vec<_> = (0..plan.identities).map(identity).collect();
         for identity in &identities {
@@ -84,7 +89,8 @@ impl Fleet {
             };
             let urls: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
             let all = urls.join(",");
-            Process::gateway_to(ports[0], &[&[("IDENTITY_SERVICE_URL", all.as_str())], plan.gateway].concat())
+            let variables = [&[("IDENTITY_SERVICE_URL", all.as_str())], plan.gateway].concat();
+            Process::gateway_from(&programs, ports[0], &variables)
         };
         let gateways: Vec<_> = (0..plan.gateways).map(gateway).collect();
         let fleet = Self { gateways, identities, grpc_links, database_links, database };

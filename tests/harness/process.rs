@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ pub const GATEWAY: [(&str, &str); 1] = [("PUBLIC_ORIGIN", "http://localhost:8000
 pub struct Process {
     pub port: u16,
     child: Mutex<Child>,
+    /// The folder of its program.
+    programs: PathBuf,
     name: &'static str,
     variables: Vec<(String, String)>,
     log: tempfile::NamedTempFile,
@@ -42,12 +44,18 @@ pub struct Process {
 impl Process {
     /// An identity-service in front of this database, on a port of its own.
     pub fn identity(database_url: &str, variables: &[(&str, &str)]) -> Self {
+        Self::identity_from(&programs(), database_url, variables)
+    }
+
+    /// The same, of the version whose programs are in this folder.
+    pub fn identity_from(programs: &Path, database_url: &str, variables: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut all = vec![("DATABASE_URL".to_owned(), database_url.to_owned())];
         all.push(("LISTEN_ADDRESS".to_owned(), format!("127.0.0.1:{port}")));
         let mails = Mailbox::new();
         all.push(("MAIL".to_owned(), mails.url()));
-        let mut process = Self::serve("identity-service", port, all, &[&IDENTITY, variables].concat());
+        let mut process =
+            Self::serve(programs, "identity-service", port, all, &[&IDENTITY, variables].concat());
         process.mails = mails;
         process
     }
@@ -59,13 +67,19 @@ impl Process {
 
     /// A gateway in front of whatever listens at this port.
     pub fn gateway_to(identity_port: u16, variables: &[(&str, &str)]) -> Self {
+        Self::gateway_from(&programs(), identity_port, variables)
+    }
+
+    /// The same, of the version whose programs are in this folder.
+    pub fn gateway_from(programs: &Path, identity_port: u16, variables: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut all = vec![("LISTEN_ADDRESS".to_owned(), format!("127.0.0.1:{port}"))];
         all.push(("IDENTITY_SERVICE_URL".to_owned(), format!("http://127.0.0.1:{identity_port}")));
-        Self::serve("gateway", port, all, &[&GATEWAY, variables].concat())
+        Self::serve(programs, "gateway", port, all, &[&GATEWAY, variables].concat())
     }
 
     fn serve(
+        programs: &Path,
         name: &'static str,
         port: u16,
         mut variables: Vec<(String, String)>,
@@ -73,8 +87,8 @@ impl Process {
     ) -> Self {
         variables.extend(further.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
-        let child = Mutex::new(spawn(name, &variables, &log));
-        Self { port, child, name, variables, log, mails: Mailbox::new() }
+        let child = Mutex::new(spawn(programs, name, &variables, &log));
+        Self { port, child, programs: programs.to_owned(), name, variables, log, mails: Mailbox::new() }
     }
 
     /// Where an identity-service writes its mails, unless it has another `MAIL`.
@@ -84,7 +98,13 @@ impl Process {
 
     /// Starts the process again, on the same port, after [`Process::kill`] or [`Process::wait`].
     pub fn restart(&mut self) {
-        *self.child.get_mut().unwrap() = spawn(self.name, &self.variables, &self.log);
+        *self.child.get_mut().unwrap() = spawn(&self.programs, self.name, &self.variables, &self.log);
+    }
+
+    /// The same, from now on with the program in this folder, which is of another version.
+    pub fn restart_from(&mut self, programs: &Path) {
+        self.programs = programs.to_owned();
+        self.restart();
     }
 
     /// The same, and from now on with these variables in the place of its own.
@@ -114,33 +134,24 @@ impl Process {
 
     /// The same, with something to read on standard input.
     pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Result<String, String> {
-        self.run(arguments, input, &self.variables)
+        run(program_in(&self.programs, self.name, &self.variables), arguments, input)
     }
 
     /// The same without input, and with these variables in the place of its own.
     pub fn command_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<String, String> {
-        self.run(arguments, "", &self.with(variables))
+        run(program_in(&self.programs, self.name, &self.with(variables)), arguments, "")
+    }
+
+    /// The same without input, by the program of another version.
+    pub fn command_from(&self, programs: &Path, arguments: &[&str]) -> Result<String, String> {
+        run(program_in(programs, self.name, &self.variables), arguments, "")
     }
 
     /// Begins to run another command of the same program with the same variables.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
-        let mut command = program(self.name, &self.variables);
+        let mut command = program_in(&self.programs, self.name, &self.variables);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("the program starts")
-    }
-
-    fn run(&self, arguments: &[&str], input: &str, variables: &[(String, String)]) -> Result<String, String> {
-        let mut child = program(self.name, variables)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        child.stdin.take().expect("is piped").write_all(input.as_bytes()).expect("is read or ignored");
-        let output = child.wait_with_output().expect("ends");
-        let text = |bytes| String::from_utf8(bytes).expect("is UTF-8");
-        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
     /// Waits until `grpc.health.v1` says SERVING.
@@ -290,14 +301,33 @@ pub fn free_port() -> u16 {
 
 /// The program with nothing in its environment but these variables.
 pub fn program(name: &str, variables: &[(String, String)]) -> Command {
-    let mut command = Command::new(programs().join(name));
+    program_in(&programs(), name, variables)
+}
+
+fn program_in(programs: &Path, name: &str, variables: &[(String, String)]) -> Command {
+    let mut command = Command::new(programs.join(name));
     command.env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
     command
 }
 
-fn spawn(name: &str, variables: &[(String, String)], log: &tempfile::NamedTempFile) -> Child {
+/// Runs a command to its end: what it says, or what it says of its failure.
+fn run(mut command: Command, arguments: &[&str], input: &str) -> Result<String, String> {
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    child.stdin.take().expect("is piped").write_all(input.as_bytes()).expect("is read or ignored");
+    let output = child.wait_with_output().expect("ends");
+    let text = |bytes| String::from_utf8(bytes).expect("is UTF-8");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+fn spawn(
+    programs: &Path,
+    name: &str,
+    variables: &[(String, String)],
+    log: &tempfile::NamedTempFile,
+) -> Child {
     let log = File::options().append(true).open(log.path()).expect("the log is there");
-    program(name, variables)
+    program_in(programs, name, variables)
         .arg("serve")
         .stdout(Stdio::null())
         .stderr(log)

@@ -39,6 +39,21 @@ pub async fn apply(database: &Database, migration: &Migration) {
     applied.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
+/// Applies one as `migrate` does while others serve: each statement waits for its lock for a second at most, and is tried
+/// again.
+pub async fn apply_in_steps(database: &Database, migration: &Migration) {
+    let client = database.connect().await;
+    client.batch_execute("SET lock_timeout = '1s'").await.unwrap();
+    for statement in migration.up.split(';').filter(|statement| !statement.trim().is_empty()) {
+        while let Err(error) = client.batch_execute(statement).await {
+            let is_timeout = error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE);
+            assert!(is_timeout, "{statement}: {error}");
+        }
+    }
+    let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ($1)";
+    client.execute(sql, &[&migration.version]).await.unwrap();
+}
+
 /// The versions that the database says it has.
 pub async fn versions(database: &Database) -> Vec<String> {
     let has_any = "SELECT count(*) FROM pg_class WHERE relname = '__diesel_schema_migrations'";

@@ -5,5 +5,7 @@ mod drain;
 mod expand;
 mod migrations;
 mod migrators;
+mod older;
 mod rotation;
+mod update;
 mod visitors;
