@@ -49,6 +49,7 @@ mod feed;
 // What an operator meets.
 mod command_line;
 mod configuration;
+mod image;
 mod load;
 mod logs;
 mod mail;
