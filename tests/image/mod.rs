@@ -80,9 +80,16 @@ async fn start_gateway(podman: &Podman, identity_port: u16) -> (Container<'_>, H
 }
 
 #[tokio::test]
-async fn the_containers_serve_without_any_right_and_end_well() {
+async fn the_containers_migrate_serve_without_any_right_and_end_well() {
     let Some(podman) = images() else { return };
     let database = Database::create().await;
+    let migrate = || {
+        let variable = format!("--env=DATABASE_URL={}", database.url);
+        text(&mut podman.run(&["--network=host", &variable, "localhost/identity-service", "migrate"]))
+    };
+    let first = migrate();
+    assert!(first.ends_with(" applied, the database is up to date") && !first.starts_with("0 "), "{first}");
+    assert_eq!(migrate(), "0 applied, the database is up to date");
     let (identity_port, variables) = identity_variables(&database);
     let mut identity = Container::start(&podman, "identity-service", "host", &borrowed(&variables));
     identity.until("serving", async |_| Rpc::is_serving(identity_port).await).await;
@@ -129,20 +136,6 @@ fn has_no_right(container: &Container) {
 }
 
 #[tokio::test]
-async fn a_container_migrates_the_database_once() {
-    let Some(podman) = images() else { return };
-    let database = Database::create().await;
-    let migrate = || {
-        let variable = format!("--env=DATABASE_URL={}", database.url);
-        text(&mut podman.run(&["--network=host", &variable, "localhost/identity-service", "migrate"]))
-    };
-    let first = migrate();
-    assert!(first.ends_with(" applied, the database is up to date") && !first.starts_with("0 "), "{first}");
-    assert_eq!(database.number("SELECT count(*) FROM users").await, 0);
-    assert_eq!(migrate(), "0 applied, the database is up to date");
-}
-
-#[tokio::test]
 async fn a_gateway_that_is_told_no_address_is_reached_from_outside_of_its_container() {
     let Some(podman) = images() else { return };
     let nowhere = ("IDENTITY_SERVICE_URL", "http://127.0.0.1:1");
@@ -157,20 +150,29 @@ async fn a_gateway_that_is_told_no_address_is_reached_from_outside_of_its_contai
 }
 
 #[test]
-fn an_image_adds_its_program_to_what_it_is_based_on_and_nothing_else() {
+fn an_image_is_small_says_what_it_is_and_adds_its_program_to_what_it_is_based_on_and_nothing_else() {
     let Some(podman) = images() else { return };
     let base = files(&podman, "distroless");
-    for image in IMAGES {
-        let all = files(&podman, image);
-        let added: Vec<_> = all.difference(&base).map(String::as_str).collect();
-        let program = format!("usr/local/bin/{image}");
-        assert_eq!(added, ["usr/local/", "usr/local/bin/", &program]);
-        assert!(base.is_subset(&all), "something is gone: {:?}", base.difference(&all));
-        for shell in ["/bin/sh", "/bin/bash", "/busybox/sh"] {
-            let entrypoint = format!("--entrypoint={shell}");
-            let ran = podman.run(&["--network=none", &entrypoint, &format!("localhost/{image}")]).output();
-            assert_eq!(ran.unwrap().status.code(), Some(127), "{image} has {shell}");
-        }
+    for (image, port) in IMAGES.into_iter().zip([50051, 8000]) {
+        adds_only_its_program(&podman, image, &base);
+        says_what_it_is_and_how_it_is_run(&podman, image, port);
+        let size = podman.does(&["image", "inspect", "--format={{.Size}}", &format!("localhost/{image}")]);
+        let megabytes = size.parse::<u64>().unwrap().div_ceil(1_000_000);
+        println!("The image of {image} has {megabytes} MB.");
+        // Programs that are not optimised are bigger, and nobody ships them.
+        assert!(megabytes < rounds(100, 60), "{image} has {megabytes} MB");
+    }
+}
+
+fn adds_only_its_program(podman: &Podman, image: &str, base: &BTreeSet<String>) {
+    let all = files(podman, image);
+    let added: Vec<_> = all.difference(base).map(String::as_str).collect();
+    assert_eq!(added, ["usr/local/", "usr/local/bin/", &format!("usr/local/bin/{image}")]);
+    assert!(base.is_subset(&all), "something is gone: {:?}", base.difference(&all));
+    for shell in ["/bin/sh", "/bin/bash", "/busybox/sh"] {
+        let entrypoint = format!("--entrypoint={shell}");
+        let ran = podman.run(&["--network=none", &entrypoint, &format!("localhost/{image}")]).output();
+        assert_eq!(ran.unwrap().status.code(), Some(127), "{image} has {shell}");
     }
 }
 
@@ -185,42 +187,23 @@ fn files(podman: &Podman, image: &str) -> BTreeSet<String> {
     listed.lines().map(str::to_owned).collect()
 }
 
-#[test]
-fn an_image_says_what_it_is_and_how_it_is_run() {
-    let Some(podman) = images() else { return };
-    for (image, port) in IMAGES.into_iter().zip([50051, 8000]) {
-        let config =
-            podman.does(&["image", "inspect", "--format={{json .Config}}", &format!("localhost/{image}")]);
-        let config: Value = serde_json::from_str(&config).unwrap();
-        assert_eq!(config["User"], "65532:65532");
-        assert_eq!(config["Entrypoint"], json!([format!("/usr/local/bin/{image}")]));
-        assert_eq!(config["Cmd"], json!(["serve"]));
-        assert_eq!(config["ExposedPorts"], json!({format!("{port}/tcp"): {}}));
-        let address = json!(format!("LISTEN_ADDRESS=0.0.0.0:{port}"));
-        assert!(config["Env"].as_array().unwrap().contains(&address), "{config}");
-        let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].clone();
-        assert_eq!(label("title"), image);
-        assert!(label("description").as_str().unwrap().starts_with("Portcullis: "), "{config}");
-        assert_eq!(label("licenses"), "Apache-2.0");
-        assert_eq!(
-            (label("version"), label("revision")),
-            (env!("CARGO_PKG_VERSION").into(), REVISION.into())
-        );
-        let version = text(&mut podman.run(&["--network=none", &format!("localhost/{image}"), "--version"]));
-        assert_eq!(version, format!("{image} {}", env!("CARGO_PKG_VERSION")));
-    }
-}
-
-#[test]
-fn an_image_is_small() {
-    let Some(podman) = images() else { return };
-    for image in IMAGES {
-        let size = podman.does(&["image", "inspect", "--format={{.Size}}", &format!("localhost/{image}")]);
-        let megabytes = size.parse::<u64>().unwrap().div_ceil(1_000_000);
-        println!("The image of {image} has {megabytes} MB.");
-        // Programs that are not optimised are bigger, and nobody ships them.
-        assert!(megabytes < rounds(100, 60), "{image} has {megabytes} MB");
-    }
+fn says_what_it_is_and_how_it_is_run(podman: &Podman, image: &str, port: u16) {
+    let name = format!("localhost/{image}");
+    let config = podman.does(&["image", "inspect", "--format={{json .Config}}", &name]);
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["Entrypoint"], json!([format!("/usr/local/bin/{image}")]));
+    assert_eq!(config["Cmd"], json!(["serve"]));
+    assert_eq!(config["ExposedPorts"], json!({format!("{port}/tcp"): {}}));
+    let address = json!(format!("LISTEN_ADDRESS=0.0.0.0:{port}"));
+    assert!(config["Env"].as_array().unwrap().contains(&address), "{config}");
+    let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].clone();
+    assert_eq!(label("title"), image);
+    assert!(label("description").as_str().unwrap().starts_with("Portcullis: "), "{config}");
+    assert_eq!(label("licenses"), "Apache-2.0");
+    assert_eq!((label("version"), label("revision")), (env!("CARGO_PKG_VERSION").into(), REVISION.into()));
+    let version = text(&mut podman.run(&["--network=none", &name, "--version"]));
+    assert_eq!(version, format!("{image} {}", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

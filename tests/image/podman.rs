@@ -43,7 +43,8 @@ impl Podman {
         alone.lock().expect("is free at last");
         let podman = Self { folder, _alone: alone };
         // What a test has left behind that was killed.
-        podman.output(&["rm", "--all", "--force"], "");
+        let left = podman.does(&["ps", "--all", "--external", "--quiet"]);
+        left.lines().for_each(|container| drop(podman.does(&["rm", "--force", container])));
         podman.probe()?;
         podman.make_bases()?;
         Ok(podman)
@@ -90,7 +91,11 @@ impl Podman {
 
     /// Builds an image. The toolchain and the packages are those of this machine, and there is no network.
     pub fn build(&self, arguments: &[&str]) -> Output {
-        let mut command = self.with(&["build", "--network=none"]);
+        let podman = self.command();
+        // So that what podman mounts and starts for it ends when podman does, however that ends.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command.arg(podman.get_program()).args(podman.get_args()).args(["build", "--network=none"]);
         for folder in [sysroot(), cargo_home()] {
             command.arg(format!("--volume={folder}:{folder}:ro"));
         }
