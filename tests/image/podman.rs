@@ -42,12 +42,16 @@ impl Podman {
         let alone = File::create(folder.join("lock")).expect("is made");
         alone.lock().expect("is free at last");
         let podman = Self { folder, _alone: alone };
-        // What a test has left behind that was killed.
-        let left = podman.does(&["ps", "--all", "--external", "--quiet"]);
-        left.lines().for_each(|container| drop(podman.does(&["rm", "--force", container])));
         podman.probe()?;
+        podman.remove_leftovers();
         podman.make_bases()?;
         Ok(podman)
+    }
+
+    /// Removes what a test has left behind that was killed.
+    fn remove_leftovers(&self) {
+        let left = self.does(&["ps", "--all", "--external", "--quiet"]);
+        left.lines().for_each(|container| drop(self.does(&["rm", "--force", container])));
     }
 
     /// Whether a container works here at all: one with the smallest program that there is, built and run as ours are.
