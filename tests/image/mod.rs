@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use self::container::Container;
 use self::podman::{Podman, said, text};
-use crate::harness::{Database, GATEWAY, Http, IDENTITY, PASSWORD, Rpc, free_port, repository, rounds};
+use crate::harness::{
+    Database, GATEWAY, Http, IDENTITY, PASSWORD, Rpc, free_port, programs, repository, rounds,
+};
 
 const IMAGES: [&str; 2] = ["identity-service", "gateway"];
 const REVISION: &str = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
@@ -36,7 +38,7 @@ fn images() -> Option<Podman> {
 
 fn build(podman: &Podman, image: &str) {
     // What is written there goes again: the programs of this machine stay what they are.
-    let compiled = format!("--volume={}:/build/debug:O", repository().join("target/debug").display());
+    let compiled = format!("--volume={}:/build/debug:O", programs().display());
     let compiled = rounds(Some(compiled.as_str()), None);
     let version = format!("--build-arg=VERSION={}", env!("CARGO_PKG_VERSION"));
     let repository = repository();
