@@ -180,7 +180,7 @@ fn adds_only_its_program(podman: &Podman, image: &str, base: &BTreeSet<String>) 
 
 /// The files of an image.
 fn files(podman: &Podman, image: &str) -> BTreeSet<String> {
-    let container = podman.does(&["create", &format!("localhost/{image}"), "nothing"]);
+    let container = podman.does(&["create", "--network=none", &format!("localhost/{image}"), "nothing"]);
     let archive = podman.scratch("files.tar");
     podman.does(&["export", "--output", &archive.to_string_lossy(), &container]);
     podman.does(&["rm", &container]);

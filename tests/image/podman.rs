@@ -65,7 +65,11 @@ impl Podman {
         let containerfile = "FROM scratch\nCOPY probe /probe\nRUN [\"/probe\"]\nENTRYPOINT [\"/probe\"]\n";
         fs::write(folder.join("Containerfile"), containerfile).expect("is written");
         let built = self.build(&["--no-cache", "--tag=localhost/probe", &folder.to_string_lossy()]);
-        let ran = if built.status.success() { self.run(&["localhost/probe"]).output() } else { Ok(built) };
+        let ran = if built.status.success() {
+            self.run(&["--network=none", "localhost/probe"]).output()
+        } else {
+            Ok(built)
+        };
         let ran = ran.expect("podman is there: run tests/run, which installs it");
         if ran.status.success() { Ok(()) } else { Err(format!("podman does not work here: {}", said(&ran))) }
     }
