@@ -50,6 +50,7 @@ mod feed;
 mod command_line;
 mod configuration;
 mod discovery;
+mod image;
 mod kubernetes;
 mod load;
 mod logs;
