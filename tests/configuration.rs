@@ -57,6 +57,8 @@ fn identity_service_names_the_variable_that_is_missing_or_malformed() {
         ("KEY_ROTATION_DAYS", "3651"),
         ("ISSUER", "camelot"),
         ("USER_SCHEMA", "/nowhere"),
+        ("MIGRATIONS", "later"),
+        ("SHUTDOWN_DELAY_SECONDS", "301"),
         ("REQUIRE_VERIFIED", "yes"),
         ("REQUIRE_VERIFIED", ""),
         ("BCRYPT_COST", "9"),
@@ -133,6 +135,7 @@ fn the_gateway_names_the_variable_that_is_missing_or_malformed() {
         ("LISTEN_ADDRESS", "here"),
         ("TRUSTED_PROXIES", "10.0.0.1"),
         ("WORKERS", "none"),
+        ("SHUTDOWN_DELAY_SECONDS", "301"),
         ("LOG_FORMAT", "xml"),
     ] {
         assert_one_line(&start("gateway", &base, changed, Some(value)), changed);

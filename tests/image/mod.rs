@@ -104,8 +104,11 @@ async fn the_containers_migrate_serve_without_any_right_and_end_well() {
     assert_eq!(http.log_in("king.arthur@camelot.bt", "lancelot").await.status, 400);
 
     for (container, image) in [(&identity, IMAGES[0]), (&gateway, IMAGES[1])] {
-        let asked = container.exec(&[&format!("/usr/local/bin/{image}"), "healthcheck"]);
-        assert!(asked.status.success(), "{}", said(&asked));
+        for question in [&["healthcheck"][..], &["healthcheck", "--live"]] {
+            let program = format!("/usr/local/bin/{image}");
+            let asked = container.exec(&[&[program.as_str()], question].concat());
+            assert!(asked.status.success(), "{}", said(&asked));
+        }
         has_no_right(container);
     }
     assert_eq!(gateway.stop(), Some(0));
