@@ -37,7 +37,7 @@ async fn each_address_of_a_name_is_a_replica_and_what_comes_and_goes_is_noticed(
     assert_eq!(http.register("king.arthur@camelot.bt", "guinevere").await.status, 201);
     let token = http.token("king.arthur@camelot.bt", "guinevere").await;
 
-    let second = identity(&database, "127.0.0.3", port).await;
+    let _second = identity(&database, "127.0.0.3", port).await;
     names.set(&["127.0.0.2 identity-service", "127.0.0.3 identity-service"]).await;
     until_logged(&gateway, &format!(r#"url=http://127.0.0.3:{port}/ is_well=true"#)).await;
     first.signal("TERM");
@@ -49,13 +49,12 @@ async fn each_address_of_a_name_is_a_replica_and_what_comes_and_goes_is_noticed(
     names.set(&["127.0.0.3 identity-service"]).await;
     until_logged(&gateway, &format!("no longer found url=http://127.0.0.2:{port}/")).await;
     assert_eq!(http.bare("GET", "/users/me", &token).await.status, 200);
-    let _ = second;
 }
 
 #[tokio::test]
 async fn a_name_that_is_not_known_yet_is_waited_for_and_one_that_is_lost_changes_nothing() {
     let (database, port) = (Database::create().await, crate::harness::free_port());
-    let identity = identity(&database, "127.0.0.2", port).await;
+    let _identity = identity(&database, "127.0.0.2", port).await;
     let names = Names::of(&["127.0.0.2 somebody-else"]);
     let gateway = gateway(&names, port);
     let http = Http::new(gateway.port);
@@ -73,5 +72,4 @@ async fn a_name_that_is_not_known_yet_is_waited_for_and_one_that_is_lost_changes
     gateway.until("told that the name is lost", NOTICE, is_noticed).await;
     assert_eq!(http.bare("GET", "/health/ready", "").await.status, 200);
     http.token("king.arthur@camelot.bt", "guinevere").await;
-    let _ = identity;
 }

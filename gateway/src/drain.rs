@@ -1,6 +1,7 @@
 //! How the process stops without failing a request. Once asked to, it is not ready any more, and goes on serving until
 //! whoever sends requests has noticed; meanwhile each answer is the last of its connection, so that the next request of
-//! its client opens one elsewhere. Only then does it accept no more, and finish what has begun.
+//! its client opens one elsewhere. Only then does it accept no more, and finish what has begun. A connection on which
+//! nothing came meanwhile is closed then, and what its client sends at that moment is lost: no server can prevent that.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,14 +24,17 @@ impl Drain {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Resolves when the process may stop to accept: `delay` after `shutdown`.
-    pub async fn after(&self, shutdown: impl Future<Output = ()>, delay: Duration) {
+    /// Resolves when the process may stop to accept: `delay` after `shutdown`, or when it is to `hurry`.
+    pub async fn after(
+        &self,
+        shutdown: impl Future<Output = ()>,
+        delay: Duration,
+        hurry: impl Future<Output = ()>,
+    ) {
         shutdown.await;
         self.0.store(true, Ordering::Relaxed);
-        if !delay.is_zero() {
-            tracing::info!(seconds = delay.as_secs(), "not ready any more, and still serving");
-            tokio::time::sleep(delay).await;
-        }
+        tracing::info!(seconds = delay.as_secs(), "not ready any more, and still serving");
+        tokio::select! { () = tokio::time::sleep(delay) => {}, () = hurry => {} }
         tracing::info!("stopping: finishing what has begun");
     }
 }

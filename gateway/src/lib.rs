@@ -68,7 +68,8 @@ const BACKLOG: i32 = 1024;
 /// How long requests in flight may take to finish once the process was asked to stop.
 const DRAIN_SECONDS: u64 = 20;
 
-/// Serves HTTP on `listener` until `shutdown` resolves, the delay after it is over and what has begun is finished.
+/// Serves HTTP on `listener` until `shutdown` resolves, the delay after it is over, which `hurry` ends, and what has begun is
+/// finished.
 ///
 /// # Errors
 /// If the listener cannot be used, or the server fails.
@@ -76,6 +77,7 @@ pub async fn serve(
     config: Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    hurry: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let replicas = Arc::new(Replicas::new(&config.identity_service_urls));
     let watch = tokio::spawn(discovery::watch(Arc::clone(&replicas)));
@@ -85,7 +87,7 @@ pub async fn serve(
     let drain = Arc::new(Drain::default());
     let stop = {
         let (drain, delay) = (Arc::clone(&drain), config.shutdown_delay);
-        async move { drain.after(shutdown, delay).await }
+        async move { drain.after(shutdown, delay, hurry).await }
     };
     let origins = Arc::new(Origins::new(config.public_origin, config.cors_allowed_origins));
 

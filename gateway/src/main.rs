@@ -55,6 +55,10 @@ fn serve(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen_address)
         .with_context(|| format!("cannot listen on {}", config.listen_address))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(gateway::serve(config, listener, gateway::signal::asked_to_stop()))?;
-    Ok(())
+    // The second begins to listen when the first has heard, so that it takes another signal.
+    let [shutdown, hurry] = [gateway::signal::asked_to_stop(), gateway::signal::asked_to_stop()];
+    let served = runtime.block_on(gateway::serve(config, listener, shutdown, hurry));
+    // A name may be being looked up, for as long as the resolver likes.
+    runtime.shutdown_background();
+    Ok(served?)
 }

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves when the process receives SIGTERM or SIGINT.
+/// Resolves at the next SIGTERM or SIGINT.
 pub async fn asked_to_stop() {
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened for");
     let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened for");

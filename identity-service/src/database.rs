@@ -188,16 +188,22 @@ impl Database {
         .await
     }
 
-    /// Refuses a pooler that is no way to reach Postgres, then applies the migrations that the database lacks, one process
-    /// at a time; returns their names.
+    /// Refuses a pooler that is no way to reach Postgres.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`] when the database cannot be reached or another process migrates for longer than a
-    /// minute, [`Error::Internal`] when a migration fails for as long, as for want of a lock. Each is a transaction.
+    /// [`Error::Internal`] when there is one, or when we are refused; [`Error::DatabaseUnavailable`] when nobody can say.
+    pub async fn refuse_transaction_pooler(&self) -> Result<()> {
+        let look = pooler::refuse_transaction_pooler(&self.opener);
+        timeout(opener::LIMIT, look).await.unwrap_or_else(out_of_time)
+    }
+
+    /// The same, then applies the migrations that the database lacks, one process at a time; returns their names.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] when the database cannot be reached or another process migrates for longer than five
+    /// minutes, [`Error::Internal`] when a migration fails for a minute, as for want of a lock. Each is a transaction.
     pub async fn migrate(&self) -> Result<Vec<String>> {
-        timeout(opener::LIMIT, pooler::refuse_transaction_pooler(&self.opener))
-            .await
-            .unwrap_or_else(out_of_time)?;
+        self.refuse_transaction_pooler().await?;
         migrations::run(&self.opener).await
     }
 

@@ -83,7 +83,8 @@ pub struct App {
     pub sending: Option<Sending>,
 }
 
-/// Prepares the database, and serves the gRPC API until `shutdown`. `socket` is bound, and listens only once there is
+/// Prepares the database, and serves the gRPC API until `shutdown`, and after it for the configured delay, which `hurry` ends.
+/// `socket` is bound, and listens only once there is
 /// something to answer with: until then a caller is refused at once instead of waiting.
 ///
 /// # Errors
@@ -93,9 +94,13 @@ pub async fn serve(
     config: Config,
     socket: TcpSocket,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    hurry: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let mut shutdown = Box::pin(shutdown);
     let delay = config.shutdown_delay;
+    let hurried = async move {
+        tokio::select! { () = tokio::time::sleep(delay) => {}, () = hurry => {} }
+    };
     let mut app = tokio::select! {
         app = start(config) => app?,
         () = &mut shutdown => return Ok(()),
@@ -103,7 +108,7 @@ pub async fn serve(
     let listener = socket.listen(BACKLOG).map_err(|error| Error::Internal(error.into()))?;
     info!("ready");
     let sending = app.sending.take();
-    let served = server::run(app, listener, shutdown, delay).await;
+    let served = server::run(app, listener, shutdown, hurried).await;
     if let Some(sending) = sending {
         sending.stop(LAST_MAILS).await;
     }
@@ -114,7 +119,10 @@ async fn start(config: Config) -> Result<App> {
     let database = Database::new(config.database.servers, config.database.pool_size);
     match config.migrations {
         Migrations::Apply => until_available(|| migrate(&database)).await?,
-        Migrations::Wait => until_migrated(&database).await?,
+        Migrations::Wait => {
+            until_available(|| database.refuse_transaction_pooler()).await?;
+            until_migrated(&database).await?;
+        }
     }
     let kek = Arc::new(config.key_encryption_key);
     let load = || Trust::load(&database, Arc::clone(&kek), &config.issuer, config.key_rotation);

@@ -41,7 +41,7 @@ const MAX_USERS_REQUEST_BYTES: usize = 128 * 1024;
 const HEALTH_CHECK: Duration = Duration::from_secs(1);
 const NO_ANSWER: &str = "the database does not answer";
 
-/// Serves until `shutdown`, and for `delay` after it, though no longer as one who is ready; then lets the calls under way
+/// Serves until `shutdown`, and until `delay` after it, though no longer as one who is ready; then lets the calls under way
 /// finish.
 ///
 /// # Errors
@@ -50,7 +50,7 @@ pub async fn run(
     app: App,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    delay: Duration,
+    delay: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
     let reporter = HealthReporter::new();
     let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()))
@@ -84,14 +84,11 @@ pub async fn run(
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
             shutdown.await;
             watch.abort();
+            // It may be just about to say that we serve.
+            let _ = watch.await;
             reporter.set_service_status("", ServingStatus::NotServing).await;
-            if !delay.is_zero() {
-                info!(
-                    seconds = delay.as_secs(),
-                    "not serving: told to stop; whoever calls nevertheless is answered"
-                );
-                sleep(delay).await;
-            }
+            info!("not serving: told to stop; whoever calls nevertheless is answered");
+            delay.await;
             app.feed.close();
             info!("stopping: calls under way may finish");
             let _ = stopping.send(());

@@ -24,7 +24,10 @@ impl Names {
     }
 
     fn write(&self, lines: &[&str]) {
-        std::fs::write(self.file.path(), lines.join("\n") + "\n").expect("is written");
+        // As a whole or not at all: somebody may be reading it.
+        let new = self.file.path().with_extension("new");
+        std::fs::write(&new, lines.join("\n") + "\n").expect("is written");
+        std::fs::rename(new, self.file.path()).expect("is renamed");
     }
 
     /// What a process must be started with to believe them.

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::harness::{Database, repository};
 
@@ -22,6 +25,8 @@ pub fn all() -> Vec<Migration> {
     let read = |path: std::path::PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let version = name.split('_').next().unwrap().replace('-', "");
+        // What runs outside of a transaction can be there by half.
+        assert!(!path.join("metadata.toml").exists(), "{name} must be a transaction");
         Migration { name, version, up: fs::read_to_string(path.join("up.sql")).unwrap() }
     };
     names.into_iter().map(read).collect()
@@ -39,19 +44,20 @@ pub async fn apply(database: &Database, migration: &Migration) {
     applied.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
-/// Applies one as `migrate` does while others serve: each statement waits for its lock for a second at most, and is tried
-/// again.
-pub async fn apply_in_steps(database: &Database, migration: &Migration) {
+/// The same while others serve: it waits no longer for a lock than `migrate`, and is tried again.
+pub async fn apply_beside_others(database: &Database, migration: &Migration) {
+    let Migration { name, version, up } = migration;
+    let sql = format!(
+        "BEGIN; SET LOCAL lock_timeout = '200ms'; {up};
+         INSERT INTO __diesel_schema_migrations (version) VALUES ('{version}'); COMMIT"
+    );
     let client = database.connect().await;
-    client.batch_execute("SET lock_timeout = '1s'").await.unwrap();
-    for statement in migration.up.split(';').filter(|statement| !statement.trim().is_empty()) {
-        while let Err(error) = client.batch_execute(statement).await {
-            let is_timeout = error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE);
-            assert!(is_timeout, "{statement}: {error}");
-        }
+    while let Err(error) = client.batch_execute(&sql).await {
+        let is_timeout = error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE);
+        assert!(is_timeout, "{name}: {error}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+        sleep(Duration::from_millis(500)).await;
     }
-    let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ($1)";
-    client.execute(sql, &[&migration.version]).await.unwrap();
 }
 
 /// The versions that the database says it has.
@@ -64,21 +70,30 @@ pub async fn versions(database: &Database) -> Vec<String> {
     database.rows(sql, &[]).await.iter().map(|row| row.get(0)).collect()
 }
 
+/// Which file each table is in: a migration that rewrites a table gives it another, and keeps everybody out meanwhile.
+pub async fn files(database: &Database) -> BTreeMap<String, i64> {
+    let sql = "SELECT relname::text, pg_relation_filenode(oid)::bigint FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'";
+    database.rows(sql, &[]).await.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
 /// A schema, in so far as a program depends on it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Schema {
     /// `table.column` of every column.
     pub columns: BTreeMap<String, Column>,
-    /// What refuses rows, by table: each constraint and unique index with the columns that it is about.
+    /// What refuses changes, by table: each constraint and unique index with the columns that it is about.
     pub rules: BTreeMap<String, BTreeSet<Rule>>,
+    /// Whose rows may not be deleted because of whom.
+    pub holds: BTreeSet<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub kind: String,
     pub may_be_null: bool,
-    /// Whether the database has a value for it by itself.
-    pub has_default: bool,
+    /// The value that the database gives it by itself.
+    pub default: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,8 +106,9 @@ impl Schema {
     pub async fn of(database: &Database) -> Self {
         let columns =
             "SELECT c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-                              a.atthasdef OR a.attidentity <> ''
+                              coalesce(pg_get_expr(d.adbin, d.adrelid), nullif(a.attidentity::text, ''))
                        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+                       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
                        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
                          AND NOT a.attisdropped AND c.relname <> '__diesel_schema_migrations'";
         let rules = "SELECT t.relname::text, r.definition, array(SELECT a.attname::text FROM pg_attribute a
@@ -103,15 +119,19 @@ impl Schema {
                            SELECT indrelid, pg_get_indexdef(indexrelid), indkey::int2[] FROM pg_index WHERE indisunique) r
                      JOIN pg_class t ON t.oid = r.oid
                      WHERE t.relnamespace = 'public'::regnamespace AND t.relname <> '__diesel_schema_migrations'";
+        let holds = "SELECT confrelid::regclass::text, conrelid::regclass::text FROM pg_constraint
+                     WHERE contype = 'f' AND confdeltype NOT IN ('c', 'n', 'd')";
         let mut schema = Self::default();
         for row in database.rows(columns, &[]).await {
-            let column = Column { kind: row.get(1), may_be_null: row.get(2), has_default: row.get(3) };
+            let column = Column { kind: row.get(1), may_be_null: row.get(2), default: row.get(3) };
             schema.columns.insert(row.get(0), column);
         }
         for row in database.rows(rules, &[]).await {
             let rule = Rule { definition: row.get(1), columns: row.get(2) };
             schema.rules.entry(row.get(0)).or_default().insert(rule);
         }
+        let holds = database.rows(holds, &[]).await;
+        schema.holds = holds.iter().map(|row| (row.get(0), row.get(1))).collect();
         schema
     }
 
@@ -129,30 +149,39 @@ impl Schema {
                 Some(format!("{name} may no longer be NULL"))
             } else if !column.may_be_null && now.may_be_null {
                 Some(format!("{name} may be NULL, which nobody expects who reads it"))
-            } else if column.has_default && !now.has_default {
-                Some(format!("{name} has no default any more"))
+            } else if column.default.is_some() && now.default != column.default {
+                Some(format!("{name} has another default, or none: {:?}", now.default))
             } else {
                 None
             }
         });
         let missing = next.columns.iter().filter_map(|(name, column)| {
             let is_new = !self.columns.contains_key(name) && self.has_table(name.split('.').next()?);
-            let is_needed = !column.may_be_null && !column.has_default;
+            let is_needed = !column.may_be_null && column.default.is_none();
             (is_new && is_needed).then(|| format!("{name} must be given, and was not there before"))
         });
-        let refused =
-            next.rules.iter().filter(|(table, _)| self.has_table(table)).flat_map(|(table, rules)| {
-                let known = self.rules.get(table);
-                let is_new = move |rule: &&Rule| known.is_none_or(|known| !known.contains(rule));
-                let concerns_old = move |rule: &&Rule| {
-                    rule.columns.iter().any(|column| self.columns.contains_key(&format!("{table}.{column}")))
-                };
-                rules
-                    .iter()
-                    .filter(is_new)
-                    .filter(concerns_old)
-                    .map(move |rule| format!("{table} may refuse what was good before: {}", rule.definition))
-            });
-        gone.chain(missing).chain(refused).collect()
+        // Who inserts may count on being told of a row that is there already.
+        let allowed = self
+            .rules_not_in(next)
+            .into_iter()
+            .map(|(table, rule)| format!("{table} no longer refuses: {}", rule.definition));
+        let refused = next.rules_not_in(self).into_iter().filter(|(table, rule)| {
+            let is_old = |column| self.columns.contains_key(&format!("{table}.{column}"));
+            // An expression names no columns.
+            rule.columns.is_empty() || rule.columns.iter().any(is_old)
+        });
+        let refused = refused
+            .map(|(table, rule)| format!("{table} may refuse what was good before: {}", rule.definition));
+        let held = next.holds.difference(&self.holds).filter(|(table, _)| self.has_table(table));
+        let held = held.map(|(table, by)| format!("rows of {table} may not be deleted because of {by}"));
+        gone.chain(missing).chain(refused).chain(allowed).chain(held).collect()
+    }
+
+    /// The rules that `other` has not, of the tables that both have.
+    fn rules_not_in(&self, other: &Self) -> Vec<(&str, &Rule)> {
+        let both = self.rules.iter().filter(|(table, _)| other.has_table(table));
+        let all = both.flat_map(|(table, rules)| rules.iter().map(move |rule| (table.as_str(), rule)));
+        all.filter(|(table, rule)| !other.rules.get(*table).is_some_and(|rules| rules.contains(rule)))
+            .collect()
     }
 }

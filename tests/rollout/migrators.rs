@@ -9,9 +9,9 @@ use super::migrations::{Migration, Schema, all, apply, versions};
 use crate::harness::{Database, Process, rounds};
 
 /// How long anybody may be held up by a migration that waits for a lock: its `lock_timeout`, and some time to be heard.
-const HELD_UP: Duration = Duration::from_millis(1_500);
+const HELD_UP: Duration = Duration::from_millis(800);
 
-/// An identity-service that serves nothing, whose variables the commands of a test have.
+/// An identity-service that applies nothing itself, whose variables the commands of a test have.
 fn operator(database: &Database) -> Process {
     Process::identity(&database.url, &[("MIGRATIONS", "wait"), ("LISTEN_ADDRESS", "127.0.0.1:0")])
 }
@@ -102,11 +102,12 @@ async fn f35_a_migration_waits_for_a_long_transaction_and_holds_nobody_up_meanwh
     assert!(migrator.try_wait().unwrap().is_none(), "it has not waited");
     assert!(longest < HELD_UP, "a read took {longest:?}");
     // Long enough to have been held up at all.
-    assert!(longest > Duration::from_millis(500), "no read has met the migration: {longest:?}");
+    assert!(longest > Duration::from_millis(150), "no read has met the migration: {longest:?}");
 
     reader.batch_execute("COMMIT").await.unwrap();
     let ended = timeout(Duration::from_secs(6), output(migrator)).await.expect("it goes on by itself");
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("could not be applied, and is tried again"), "{said}");
     assert_eq!(half_applied(&database, &schemas().await).await, None);
 }
 

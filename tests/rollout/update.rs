@@ -4,6 +4,9 @@
 //!
 //! In the long rounds the older version is the one before the newest migration, built from the history. In the short ones
 //! both have the same programs, and the schema is what changes: it gets all that an expanding migration may add.
+//!
+//! The clients are those of the harness, which go to another gateway when one does not listen, and forgive that a connection
+//! was closed while it was idle; those of F32 forgive nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +19,13 @@ use tokio::time::sleep;
 use super::expand::{CONTRACTS, EXPANDS, later};
 use super::{migrations, older};
 use crate::harness::{
-    Client, Fleet, Http, PASSWORD, Plan, Process, Rpc, Sample, offer, programs, request, rounds, urlencoded,
-    with_token,
+    Client, Database, Fleet, Http, PASSWORD, Plan, Process, Rpc, Sample, offer, programs, request, rounds,
+    urlencoded, with_token,
 };
 
 /// How many requests there are a second.
-const RATE: f64 = 50.0;
+const RATE: usize = 50;
+const A_SECOND: Duration = Duration::from_secs(1);
 /// How soon a process must have ended.
 const END: Duration = Duration::from_secs(20);
 /// How long after it serves the others may take to notice.
@@ -127,12 +131,22 @@ impl Mix {
         }
     }
 
-    /// Goes on until it is over: what became of each request.
-    async fn keep_asking(self, client: Client, is_over: Arc<AtomicBool>) -> Vec<Sample> {
-        let (mut samples, a_second) = (Vec::new(), RATE as usize);
-        for begun in (0..).step_by(a_second) {
-            let requests: Vec<_> = (begun..begun + a_second).map(|number| self.request(number)).collect();
-            samples.extend(offer(&client, &requests, RATE, Duration::from_secs(1)).await);
+    /// Goes on until it is over, half of it at each gateway: what became of each request.
+    async fn keep_asking(self, ports: Vec<u16>, is_over: Arc<AtomicBool>) -> Vec<Sample> {
+        let reversed: Vec<_> = ports.iter().rev().copied().collect();
+        let clients = [Client::new(&ports), Client::new(&reversed)];
+        let mut samples = Vec::new();
+        for begun in (0..).step_by(RATE) {
+            let half = |half: usize| {
+                let mine = (begun..begun + RATE).filter(move |number| number / 10 % 2 == half);
+                mine.map(|number| self.request(number)).collect::<Vec<_>>()
+            };
+            let (first, second) = (half(0), half(1));
+            let (first, second) = tokio::join!(
+                offer(&clients[0], &first, first.len() as f64, A_SECOND),
+                offer(&clients[1], &second, second.len() as f64, A_SECOND),
+            );
+            samples.extend([first, second].concat());
             if is_over.load(Ordering::Relaxed) {
                 break;
             }
@@ -145,18 +159,29 @@ fn failed(samples: &[Sample]) -> Vec<&Sample> {
     samples.iter().filter(|sample| !sample.is(200) && !sample.is(201)).collect()
 }
 
+/// Somebody who has read users, and takes his time: no migration of theirs gets its lock meanwhile.
+async fn long_transaction(database: &Database) {
+    let reader = database.connect().await;
+    reader.batch_execute("BEGIN; SELECT count(*) FROM users").await.unwrap();
+    sleep(Duration::from_secs(rounds(2, 10))).await;
+    reader.batch_execute("COMMIT").await.unwrap();
+}
+
 /// Plays the whole story.
 async fn story(fleet: &mut Fleet, versions: &Versions, number: usize) {
     // The migrations of the newer version; the second time there are none.
     let migrate = fleet.identities[0].command_from(&versions.new, &["migrate"]);
     println!("{}", migrate.expect("migrates beside those that serve"));
     let expand = later(&format!("2999010100{number:04}"), EXPANDS);
-    migrations::apply_in_steps(&fleet.database, &expand).await;
+    tokio::join!(
+        migrations::apply_beside_others(&fleet.database, &expand),
+        long_transaction(&fleet.database)
+    );
     update(fleet, &versions.new).await;
     take_back(fleet, &versions.old).await;
     update(fleet, &versions.new).await;
     let contract = later(&format!("2999010200{number:04}"), CONTRACTS);
-    migrations::apply_in_steps(&fleet.database, &contract).await;
+    migrations::apply_beside_others(&fleet.database, &contract).await;
     sleep(NOTICE).await;
     // In the long rounds the next story begins with the older version.
     if rounds(false, true) {
@@ -176,7 +201,7 @@ async fn play(versions: &Versions) -> Vec<Sample> {
     let mut fleet = fleet(&versions.old).await;
     let ports: Vec<_> = fleet.gateways.iter().map(|gateway| gateway.port).collect();
     let (mix, is_over) = (Mix::of(&Http::new(ports[0])).await, Arc::new(AtomicBool::new(false)));
-    let load = tokio::spawn(mix.keep_asking(Client::new(&ports), Arc::clone(&is_over)));
+    let load = tokio::spawn(mix.keep_asking(ports, Arc::clone(&is_over)));
     let (started, enough) = (Instant::now(), rounds(Duration::ZERO, Duration::from_secs(220)));
     for number in 0.. {
         story(&mut fleet, versions, number).await;
@@ -209,9 +234,9 @@ async fn f34_control_a_migration_that_takes_away_too_early_is_found_out() {
     let fleet = fleet(&programs()).await;
     let ports: Vec<_> = fleet.gateways.iter().map(|gateway| gateway.port).collect();
     let (mix, is_over) = (Mix::of(&Http::new(ports[0])).await, Arc::new(AtomicBool::new(false)));
-    let load = tokio::spawn(mix.keep_asking(Client::new(&ports), Arc::clone(&is_over)));
+    let load = tokio::spawn(mix.keep_asking(ports, Arc::clone(&is_over)));
     let early = later("29990102000000", "ALTER TABLE users DROP COLUMN is_verified");
-    migrations::apply_in_steps(&fleet.database, &early).await;
+    migrations::apply_beside_others(&fleet.database, &early).await;
     is_over.store(true, Ordering::Relaxed);
     let samples = load.await.unwrap();
     assert!(failed(&samples).len() > 20, "a column that they read has gone, and nobody has noticed");

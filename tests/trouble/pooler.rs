@@ -17,8 +17,8 @@ async fn a_pooler_of_transactions_is_refused_at_start_in_one_line() {
         let pooler = Pooler::start(&cluster, mode, size);
         // Several start at once, as they do.
         let url = with_port(&database.url, pooler.port);
-        let replicas: Vec<_> = (0..3).map(|_| Process::identity(&url, &[])).collect();
-        for mut replica in replicas {
+        let start = |who_migrates| Process::identity(&url, &[("MIGRATIONS", who_migrates)]);
+        for mut replica in ["apply", "wait", "apply"].map(start) {
             let status = replica.wait(Duration::from_secs(20)).await;
             let log = replica.log();
             assert_eq!(status.and_then(|status| status.code()), Some(1), "{mode}, {size}: {log}");

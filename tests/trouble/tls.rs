@@ -45,7 +45,7 @@ fn verify_full(authority: &Path) -> String {
 
 /// Fails unless a start with this URL is refused: exit code 1 and one last line that says so, without the password.
 async fn assert_is_refused(url: &str, why: &str) {
-    let mut identity = Process::identity(url, &[]);
+    let mut identity = Process::identity(url, &[("MIGRATIONS", "wait")]);
     let status =
         identity.wait(Duration::from_secs(5)).await.unwrap_or_else(|| panic!("{why}: it is waited for"));
     let log = identity.log();

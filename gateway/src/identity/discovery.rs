@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::lookup_host;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -21,39 +22,59 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Finds the replicas and asks each whether it serves, for ever.
 pub async fn watch(replicas: Arc<Replicas>) {
     let mut watched = Watched::default();
-    let mut can_look_up = true;
+    let mut lost: Vec<Url> = Vec::new();
     let mut ticks = interval(LOOK_UP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        watched.set(&replicas.known());
         ticks.tick().await;
-        let (known, failure) = look_up(&replicas).await;
-        if let Some(cause) = failure.as_ref().filter(|_| can_look_up) {
-            tracing::warn!(%cause, "identity-service cannot be looked up: what is known goes on to be asked");
+        let found = join_all(replicas.names().iter().map(addresses)).await;
+        for (name, found) in replicas.names().iter().zip(&found) {
+            note(&mut lost, name, found.as_ref().err());
         }
-        can_look_up = failure.is_none();
-        watched.set(&known);
-        replicas.set(known);
+        replicas.set(merge(&replicas, found));
     }
 }
 
-/// The replicas that there are now. Of a name that cannot be looked up, those that were known; and why it cannot.
-async fn look_up(replicas: &Replicas) -> (Arc<[Arc<Replica>]>, Option<io::Error>) {
-    let (mut all, mut failure) = (Vec::new(), None);
+/// Says in the log when it changes whether a name can be looked up.
+fn note(lost: &mut Vec<Url>, name: &Url, failure: Option<&io::Error>) {
+    let (url, was_lost) = (name.as_str(), lost.contains(name));
+    match failure {
+        Some(cause) if !was_lost => {
+            tracing::warn!(url, %cause, "identity-service cannot be looked up; what was found before goes on to be asked");
+            lost.push(name.clone());
+        }
+        None if was_lost => {
+            tracing::info!(url, "identity-service can be looked up again");
+            lost.retain(|other| other != name);
+        }
+        Some(_) | None => {}
+    }
+}
+
+/// The replicas that there are now: each address once. Of a name that cannot be looked up, those that were known.
+fn merge(replicas: &Replicas, found: Vec<io::Result<Vec<Url>>>) -> Arc<[Arc<Replica>]> {
     let before = replicas.known();
-    for name in replicas.names() {
+    let mut all: Vec<Arc<Replica>> = Vec::new();
+    for (name, found) in replicas.names().iter().zip(found) {
         let known = before.iter().filter(|replica| replica.name() == name);
-        match addresses(name).await {
-            Ok(urls) => all.extend(urls.into_iter().map(|url| {
-                let known = known.clone().find(|replica| *replica.url() == url);
-                known.map_or_else(|| Arc::new(Replica::new(name.clone(), url)), Arc::clone)
-            })),
-            Err(error) => {
-                all.extend(known.cloned());
-                failure = Some(error);
+        let of_name: Vec<_> = match found {
+            Err(_) => known.cloned().collect(),
+            Ok(urls) => urls
+                .into_iter()
+                .map(|url| {
+                    let known = known.clone().find(|replica| *replica.url() == url);
+                    known.map_or_else(|| Arc::new(Replica::new(name.clone(), url)), Arc::clone)
+                })
+                .collect(),
+        };
+        for replica in of_name {
+            if all.iter().all(|other| other.url() != replica.url()) {
+                all.push(replica);
             }
         }
     }
-    (all.into(), failure)
+    all.into()
 }
 
 /// The URL with each address of its host.
@@ -70,7 +91,7 @@ async fn addresses(url: &Url) -> io::Result<Vec<Url>> {
         .collect();
     urls.sort();
     urls.dedup();
-    Ok(urls)
+    if urls.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(urls) }
 }
 
 /// Who is asked whether it serves.

@@ -156,7 +156,8 @@ impl Channels {
         &self.replicas
     }
 
-    /// The connection to this replica. Those to replicas that are no longer known end with the calls under way.
+    /// The connection to this replica. Opening one gives up those to replicas that are no longer known, which end with the
+    /// calls under way.
     pub(super) fn channel(&self, replica: &Arc<Replica>) -> Channel {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, channel)) = open.iter().find(|(other, _)| Arc::ptr_eq(other, replica)) {

@@ -107,13 +107,15 @@ async fn serve(vars: &Vars<'_>) -> Result<(), Failure> {
     let config = vars.config()?;
     let socket = bind(address)
         .map_err(|error| Failure::Refused(format!("cannot listen on {address} (LISTEN_ADDRESS): {error}")))?;
-    let no_signals = |error: io::Error| Failure::Refused(format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let shutdown = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    };
-    Ok(crate::serve(config, socket, shutdown).await?)
+    // The second begins to listen when the first has heard, so that it takes another signal.
+    Ok(crate::serve(config, socket, told_to_stop(), told_to_stop()).await?)
+}
+
+/// Resolves at the next SIGTERM or SIGINT.
+async fn told_to_stop() {
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened for");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened for");
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
 }
 
 /// Takes the port, so that a busy one is told before anything else is done.
@@ -125,6 +127,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 async fn migrate(vars: &Vars<'_>) -> Result<(), Failure> {
+    telemetry::start(vars.log()?);
     let applied = database(vars)?.migrate().await?;
     for migration in &applied {
         println!("applied {migration}");

@@ -1,5 +1,6 @@
 //! The migrations, which stand in the program.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use diesel::migration::{Migration, MigrationSource as _};
@@ -15,49 +16,58 @@ use crate::error::{Error, Result};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Migrations may take long, but may not hold up the rest by waiting for a lock.
-const SETUP: &str = "SET statement_timeout = 0; SET lock_timeout = '1s'; SET timezone = 'UTC'";
+/// Migrations may take long, but whoever comes after one that waits for a lock waits with it: so for much less than the
+/// second that those have.
+const SETUP: &str = "SET statement_timeout = 0; SET lock_timeout = '200ms'; SET timezone = 'UTC'";
 /// The advisory lock of whoever migrates; "portcull" in ASCII.
 const LOCK: i64 = 0x706f_7274_6375_6c6c;
 /// How long to wait for another process that migrates.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(300);
 /// For how long a migration is tried again that has failed. Most often it has waited for a lock in vain; the library does
 /// not tell.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long until the next try: whoever waits for a lock holds up all who come later, so most of the time nobody waits.
+/// How long until the next try: most of the time nobody waits for a lock.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// A migration that could not be applied.
+struct Failed {
+    name: String,
+    cause: Box<dyn StdError + Send + Sync>,
+}
 
 /// Applies the migrations that the database lacks, one process at a time; returns their names.
 pub(super) async fn run(opener: &Opener) -> Result<Vec<String>> {
+    let mut applied = Vec::new();
+    let mut failing: Option<(String, Instant)> = None;
+    loop {
+        let Some(Failed { name, cause }) = apply_all(opener, &mut applied).await? else { return Ok(applied) };
+        let since =
+            failing.filter(|(before, _)| *before == name).map_or_else(Instant::now, |(_, since)| since);
+        if since.elapsed() > PATIENCE {
+            return Err(Error::Internal(format!("the migration {name} cannot be applied: {cause}").into()));
+        }
+        warn!(migration = name, %cause, "a migration could not be applied, and is tried again");
+        failing = Some((name, since));
+    }
+}
+
+/// The same once, as far as it goes. Each is a transaction, and so it is there as a whole or not at all.
+async fn apply_all(opener: &Opener, applied: &mut Vec<String>) -> Result<Option<Failed>> {
     let mut connection = opener.open(SETUP).await?;
     take_lock(&mut connection).await?;
     // The lock goes with the connection, whichever way this ends.
     let mut harness = AsyncMigrationHarness::new(connection);
-    let give_up = Instant::now() + PATIENCE;
-    let mut applied = Vec::new();
     for migration in harness.pending_migrations(MIGRATIONS).map_err(Error::Internal)? {
-        applied.push(apply(&mut harness, &*migration, give_up).await?);
-    }
-    Ok(applied)
-}
-
-/// Applies one migration, in a transaction of its own, so that it is there as a whole or not at all.
-async fn apply(
-    harness: &mut AsyncMigrationHarness<AsyncPgConnection>,
-    migration: &dyn Migration<Pg>,
-    give_up: Instant,
-) -> Result<String> {
-    loop {
-        let cause = match harness.run_migration(migration) {
-            Ok(version) => return Ok(version.to_string()),
-            Err(cause) => cause,
-        };
-        if Instant::now() > give_up {
-            return Err(Error::Internal(cause));
+        match harness.run_migration(&*migration) {
+            Ok(version) => applied.push(version.to_string()),
+            Err(cause) => {
+                // With the lock, so that no other process tries meanwhile.
+                sleep(PAUSE).await;
+                return Ok(Some(Failed { name: migration.name().to_string(), cause }));
+            }
         }
-        warn!(%cause, migration = %migration.name(), "a migration is tried again in a moment");
-        sleep(PAUSE).await;
     }
+    Ok(None)
 }
 
 /// The migrations that this program has and the database lacks. Those that only a newer program has do not matter.
@@ -104,7 +114,9 @@ async fn take_lock(connection: &mut AsyncPgConnection) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > give_up {
-            return Err(Error::DatabaseUnavailable("another process has been migrating for a minute".into()));
+            return Err(Error::DatabaseUnavailable(
+                "another process has been migrating for five minutes".into(),
+            ));
         }
         sleep(Duration::from_millis(100)).await;
     }
