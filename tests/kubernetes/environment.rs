@@ -12,7 +12,10 @@ use super::manifests::{Installation, Pod, at, files, list, program, title};
 
 type Variables = BTreeMap<String, String>;
 
-pub fn complaints(all: &Installation) -> Vec<String> {
+/// Whose Postgres is beside the pair, and has no certificate.
+const WITHOUT_TLS: &str = "overlays/local";
+
+pub fn complaints(folder: &str, all: &Installation) -> Vec<String> {
     let mut found = Vec::new();
     for pod in all.pods() {
         for container in pod.containers() {
@@ -24,7 +27,12 @@ pub fn complaints(all: &Installation) -> Vec<String> {
             let variables = inside(root.path(), container, &resolve(all, container));
             match program(container) {
                 "gateway" => of_gateway(all, &pod, &variables, &mut complain),
-                _ => of_identity_service(all, &pod, container, &variables, &mut complain),
+                _ => {
+                    of_identity_service(all, &pod, container, &variables, &mut complain);
+                    if folder != WITHOUT_TLS && !verifies_postgres(&variables) {
+                        complain("DATABASE_URL believes any server that it is Postgres".to_owned());
+                    }
+                }
             }
         }
     }
@@ -208,6 +216,14 @@ fn of_identity_service(
         }
         other => complain(format!("there is no command {other:?}")),
     }
+}
+
+fn verifies_postgres(variables: &Variables) -> bool {
+    let file = variables.get("DATABASE_URL_FILE").and_then(|path| std::fs::read_to_string(path).ok());
+    let url = variables.get("DATABASE_URL").or(file.as_ref()).map_or("", |url| url.trim());
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let modes: Vec<_> = query.split('&').filter(|part| part.starts_with("sslmode=")).collect();
+    modes == ["sslmode=verify-full"]
 }
 
 fn of_address(pod: &Pod<'_>, address: std::net::SocketAddr, complain: &mut impl FnMut(String)) {

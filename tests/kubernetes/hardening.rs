@@ -7,9 +7,11 @@ use super::manifests::{Installation, Pod, at, list, program, title};
 /// The programs whose images are our own, with the user that these are made for.
 const OURS: [&str; 2] = ["gateway", "identity-service"];
 const USER: u64 = 65532;
-/// What the standard "restricted" allows besides (Kubernetes documentation, Pod Security Standards), but for what only
-/// some storage of a cluster's own needs.
-const VOLUMES: [&str; 4] = ["secret", "configMap", "emptyDir", "projected"];
+/// Some of what the standard "restricted" allows (Kubernetes documentation, Pod Security Standards); a projected volume
+/// may hold a token of Kubernetes.
+const VOLUMES: [&str; 3] = ["secret", "configMap", "emptyDir"];
+/// The Postgres that README says is tested, and the images that hold it.
+const POSTGRES: (&str, [&str; 2]) = ("15", ["postgres", "postgresql"]);
 
 pub fn complaints(all: &Installation) -> Vec<String> {
     let mut found = Vec::new();
@@ -25,6 +27,14 @@ pub fn complaints(all: &Installation) -> Vec<String> {
     }
     for object in &all.objects {
         of_labels(object, &mut found);
+        let kind = object["kind"].as_str().unwrap_or_default();
+        if kind.ends_with("Role") || kind.ends_with("RoleBinding") {
+            found.push(format!("{}: nobody here talks to Kubernetes", title(object)));
+        }
+        if kind == "Cluster" {
+            let servers = json!({ "image": object["spec"]["imageName"] });
+            of_image(&servers, &mut |what| found.push(format!("{}: {what}", title(object))));
+        }
     }
     for pod in all.pods() {
         let mut complain = |what: String| found.push(format!("{}: {what}", pod.owner));
@@ -95,6 +105,9 @@ fn of_secret_volume(spec: &Value, volume: &Value, complain: &mut impl FnMut(Stri
     if secret["defaultMode"] != 0o440 {
         complain(format!("the files of {} have not the mode 0440", volume["name"]));
     }
+    if list(secret, "/items").iter().any(|item| item.get("mode").is_some()) {
+        complain(format!("a file of {} has a mode of its own", volume["name"]));
+    }
     if at(spec, "/securityContext/fsGroup") != at(spec, "/securityContext/runAsGroup") {
         complain(format!("the files of {} are of a group that the program is not in", volume["name"]));
     }
@@ -133,12 +146,26 @@ fn of_container(container: &Value, complain: &mut impl FnMut(String)) {
 
 fn of_image(container: &Value, complain: &mut impl FnMut(String)) {
     let image = container["image"].as_str().unwrap_or_default();
-    let tag = image.rsplit('/').next().unwrap_or_default().split_once(':').map(|(_, tag)| tag);
+    let (name, digest) = image.split_once('@').unwrap_or((image, ""));
+    let is_digest = digest.strip_prefix("sha256:").is_some_and(|digits| digits.len() == 64);
+    let tag = name.rsplit('/').next().unwrap_or_default().split_once(':').map(|(_, tag)| tag);
+    let (major, servers) = POSTGRES;
     match tag {
-        None | Some("latest") => complain(format!("{image} is another image each day")),
+        None | Some("latest") if !is_digest => complain(format!("{image} is another image each day")),
         Some(tag) if OURS.contains(&program(container)) && tag != env!("CARGO_PKG_VERSION") => {
             complain(format!("{image} is not of the version {}", env!("CARGO_PKG_VERSION")));
         }
-        Some(_) => {}
+        Some(tag) if servers.contains(&program(container)) && tag.split(['.', '-']).next() != Some(major) => {
+            complain(format!("{image} is not the Postgres that is tested"));
+        }
+        _ => {}
+    }
+    let registry = name.split_once('/').map_or("", |(registry, _)| registry);
+    if registry != "localhost" && !registry.contains(['.', ':']) {
+        complain(format!("{image} is looked for where nobody has said"));
+    }
+    // podman calls so what it builds, and a node has it by itself or not at all.
+    if (registry == "localhost") != (container["imagePullPolicy"] == "Never") {
+        complain(format!("{image} is pulled from where it is not, or is not pulled from where it is"));
     }
 }

@@ -4,6 +4,7 @@
 //! - `manifests`: how an installation is built and read; `given`: what it relies on
 //! - `references`, `network`, `hardening`, `serving`, `environment`: the rules; each gives its complaints
 //! - `rules`: they are kept; `controls`: each of them is seen to complain
+//! - `readme`: its commands are those that the manifests need
 //! - `tools`: what the checkers of others say
 
 mod controls;
@@ -12,6 +13,7 @@ mod given;
 mod hardening;
 mod manifests;
 mod network;
+mod readme;
 mod references;
 mod rules;
 mod serving;

@@ -18,6 +18,10 @@ const ARROWS: &[&str] = &[
     "out: migrate -> k8s-app=kube-dns in namespace kube-system 53/UDP",
 ];
 
+/// Whom an authority asks whether the host is ours: a pod that cert-manager makes.
+const TO_CERT_MANAGER: &[&str] =
+    &["in: namespace traefik -> acme.cert-manager.io/http01-solver=true 8089/TCP"];
+
 const TO_LOCAL_POSTGRES: &[&str] = &[
     "out: identity-service -> postgres 5432/TCP",
     "out: migrate -> postgres 5432/TCP",
@@ -57,8 +61,8 @@ const OF_CLOUDNATIVE_PG: &[&str] = &[
 pub fn complaints(folder: &str, all: &Installation) -> Vec<String> {
     let further: &[&[&str]] = match folder {
         "overlays/local" => &[TO_LOCAL_POSTGRES],
-        "overlays/production" => &[TO_EXTERNAL_POSTGRES, TO_MAIL_SERVERS],
-        "examples/cloudnative-pg" => &[OF_CLOUDNATIVE_PG, TO_MAIL_SERVERS],
+        "overlays/production" => &[TO_CERT_MANAGER, TO_EXTERNAL_POSTGRES, TO_MAIL_SERVERS],
+        "examples/cloudnative-pg" => &[TO_CERT_MANAGER, OF_CLOUDNATIVE_PG, TO_MAIL_SERVERS],
         _ => panic!("say which arrows {folder} adds"),
     };
     let expected: Vec<_> = ARROWS.iter().chain(further.iter().copied().flatten()).collect();
@@ -69,7 +73,30 @@ pub fn complaints(folder: &str, all: &Installation) -> Vec<String> {
     let fewer = fewer.map(|arrow| format!("is not allowed: {arrow}"));
     let deny = all.of_kind("NetworkPolicy").any(denies_all);
     let deny = (!deny).then(|| "what no policy names is allowed".to_owned());
-    more.chain(fewer).chain(deny).collect()
+    more.chain(fewer).chain(deny).chain(exposed(all)).collect()
+}
+
+/// What reaches the world past the gateway.
+fn exposed(all: &Installation) -> Vec<String> {
+    let mut found = Vec::new();
+    for service in all.of_kind("Service") {
+        let is_inside = ["ClusterIP", ""].contains(&at(service, "/spec/type").as_str().unwrap_or_default());
+        if !is_inside || !at(service, "/spec/externalIPs").is_null() {
+            found.push(format!("{} is open to the outside", title(service)));
+        }
+    }
+    for ingress in all.of_kind("Ingress") {
+        let paths = list(ingress, "/spec/rules").iter().flat_map(|rule| list(rule, "/http/paths"));
+        let default = ingress["spec"].get("defaultBackend");
+        for backend in paths.map(|path| &path["backend"]).chain(default) {
+            let service = all.find("Service", at(backend, "/service/name"));
+            let pods = service.map(|service| all.selected(at(service, "/spec/selector"))).unwrap_or_default();
+            if !pods.iter().all(|pod| pod.runs("gateway")) || pods.is_empty() {
+                found.push(format!("{} leads past the gateway", title(ingress)));
+            }
+        }
+    }
+    found
 }
 
 /// Whether a policy is for every pod, and both ways.
@@ -87,7 +114,7 @@ fn arrows(policy: &Value) -> Vec<String> {
         assert!(rules.is_empty() || types.contains(&way.into()), "{} has no policyType {way}", title(policy));
         for rule in rules {
             for other in any_of(list(rule, peers), "anybody", peer_names) {
-                for own in selector_names(at(policy, "/spec/podSelector")) {
+                for own in pod_names(at(policy, "/spec/podSelector")) {
                     for port in any_of(list(rule, "/ports"), "any port", |port| vec![port_name(port)]) {
                         arrows.push(match way {
                             "Ingress" => format!("in: {other} -> {own} {port}"),
@@ -116,8 +143,8 @@ fn peer_names(peer: &Value) -> Vec<String> {
     if let Some(block) = peer.get("ipBlock") {
         return vec![block["cidr"].as_str().unwrap_or_default().to_owned()];
     }
-    let namespaces = peer.get("namespaceSelector").map(selector_names).unwrap_or_default();
-    let pods = peer.get("podSelector").map(selector_names).unwrap_or_default();
+    let namespaces = peer.get("namespaceSelector").map(namespace_names).unwrap_or_default();
+    let pods = peer.get("podSelector").map(pod_names).unwrap_or_default();
     match (pods.as_slice(), namespaces.as_slice()) {
         (_, []) => pods,
         ([], _) => namespaces.iter().map(|namespace| format!("namespace {namespace}")).collect(),
@@ -128,20 +155,31 @@ fn peer_names(peer: &Value) -> Vec<String> {
     }
 }
 
-/// Whom a selector means: our own by their component, namespaces by their name, others by their labels.
-fn selector_names(selector: &Value) -> Vec<String> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let label = |(key, value): (&String, &Value)| match key.as_str() {
-        "app.kubernetes.io/component" | "kubernetes.io/metadata.name" => text(value),
-        _ => format!("{key}={}", text(value)),
+/// Pods go by their component, or else by their labels.
+fn pod_names(selector: &Value) -> Vec<String> {
+    selector_names(selector, "app.kubernetes.io/component")
+}
+
+/// Namespaces go by their name, or else by their labels.
+fn namespace_names(selector: &Value) -> Vec<String> {
+    selector_names(selector, "kubernetes.io/metadata.name")
+}
+
+/// Whom a selector means, by its labels; of the usual one only the value is said.
+fn selector_names(selector: &Value, usual: &str) -> Vec<String> {
+    let name = |key: &str, value: &Value| {
+        let value = value.as_str().unwrap_or_default();
+        if key == usual { value.to_owned() } else { format!("{key}={value}") }
     };
-    let labels = selector["matchLabels"].as_object().into_iter().flatten().map(label);
+    let labels = selector["matchLabels"].as_object().into_iter().flatten();
+    let labels = labels.map(|(key, value)| name(key, value));
     let labels = labels.collect::<Vec<_>>().join(",");
     match list(selector, "/matchExpressions") {
         [] if labels.is_empty() => vec!["everything".to_owned()],
         [] => vec![labels],
         [only] if labels.is_empty() && only["operator"] == "In" => {
-            list(only, "/values").iter().map(text).collect()
+            let key = only["key"].as_str().unwrap_or_default();
+            list(only, "/values").iter().map(|value| name(key, value)).collect()
         }
         _ => panic!("teach the test what {selector} means"),
     }

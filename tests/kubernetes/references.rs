@@ -188,5 +188,14 @@ fn unused(all: &Installation, found: &mut Vec<String>) {
         if is_source && !used.iter().any(|(used, by, _)| kind == used && *by == name) {
             found.push(format!("nobody uses {}", title(object)));
         }
+        if is_source && !is_hashed(name) {
+            found.push(format!("{} keeps its name when it changes, and no pod learns of it", title(object)));
+        }
     }
+}
+
+/// Whether kustomize has put a hash of the contents behind a name.
+fn is_hashed(name: &Value) -> bool {
+    let hash = name.as_str().and_then(|name| name.rsplit_once('-')).map_or("", |(_, hash)| hash);
+    hash.len() == 10 && hash.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

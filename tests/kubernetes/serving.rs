@@ -12,6 +12,10 @@ const CONNECTIONS: u64 = 100 - 3;
 const SINGLE_READS: u64 = 2;
 /// Left for the Job and for an operator's commands.
 const OTHERS: u64 = 10;
+/// For how long CoreDNS, as it comes, and a cache on a node answer what was true before.
+const DNS_CACHE_SECONDS: u64 = 30;
+/// For how long a database may take to appear.
+const START_SECONDS: u64 = 120;
 
 pub fn complaints(all: &Installation) -> Vec<String> {
     let mut found = Vec::new();
@@ -27,22 +31,62 @@ pub fn complaints(all: &Installation) -> Vec<String> {
             }
         }
         for container in pod.containers().filter(|_| !pod.owner.starts_with("Job/")) {
-            for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-                if container.get(probe).is_none() {
-                    found.push(format!("{}: it has no {probe}", pod.owner));
-                }
-            }
+            of_probes(container, &mut |what| found.push(format!("{}: {what}", pod.owner)));
         }
     }
-    for job in all.of_kind("Job") {
-        for bound in ["backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"] {
-            if job["spec"].get(bound).is_none() {
-                found.push(format!("{} has no {bound}", title(job)));
-            }
-        }
-    }
+    all.of_kind("Job").for_each(|job| of_job(job, &mut found));
+    all.objects.iter().for_each(|object| of_half(object, &mut found));
     connections(all, &mut found);
     found
+}
+
+/// An update takes all but the gateways first, and the way back the gateways: each by this label.
+fn of_half(object: &Value, found: &mut Vec<String>) {
+    let name = at(object, "/metadata/name").as_str().unwrap_or_default();
+    let is_labelled = at(object, "/metadata/labels/app.kubernetes.io~1component") == "gateway";
+    if (name == "gateway" || name.starts_with("gateway-")) != is_labelled {
+        found.push(format!("{} is updated with the wrong half", title(object)));
+    }
+}
+
+fn of_job(job: &Value, found: &mut Vec<String>) {
+    let mut complain = |what: &str| found.push(format!("{} {what}", title(job)));
+    for bound in ["backoffLimit", "ttlSecondsAfterFinished"] {
+        if job["spec"].get(bound).is_none() {
+            complain(&format!("has no {bound}"));
+        }
+    }
+    if job["spec"].get("activeDeadlineSeconds").is_some() {
+        complain("is killed while it works, and would be each time");
+    }
+    if at(job, "/spec/template/spec/restartPolicy") != "Never" {
+        complain("takes its logs with it when it has failed");
+    }
+    if at(job, "/spec/template/spec/terminationGracePeriodSeconds").as_u64().is_none_or(|grace| grace > 5) {
+        complain("hears no SIGTERM, and is waited for");
+    }
+}
+
+fn of_probes(container: &Value, complain: &mut impl FnMut(String)) {
+    for name in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        let Some(probe) = container.get(name) else {
+            complain(format!("it has no {name}"));
+            continue;
+        };
+        let number = |field: &str, default| probe[field].as_u64().unwrap_or(default);
+        // `healthcheck` itself answers after at most 3 s.
+        if number("timeoutSeconds", 1) < 4 {
+            complain(format!("{name} does not wait for the answer"));
+        }
+        let failures = number("failureThreshold", 3);
+        if name == "livenessProbe" && failures < 3 {
+            complain(format!("{failures} slow answers restart it"));
+        }
+        let patience = number("periodSeconds", 10) * failures;
+        if name == "startupProbe" && patience < START_SECONDS {
+            complain(format!("it is restarted after {patience} s, while it waits for others"));
+        }
+    }
 }
 
 fn of_deployment(all: &Installation, deployment: &Value, found: &mut Vec<String>) {
@@ -52,26 +96,46 @@ fn of_deployment(all: &Installation, deployment: &Value, found: &mut Vec<String>
     }
     let is_scaled =
         |scaler: &Value| at(scaler, "/spec/scaleTargetRef/name") == at(deployment, "/metadata/name");
-    match all.of_kind("HorizontalPodAutoscaler").find(|scaler| is_scaled(scaler)) {
+    let scaler = all.of_kind("HorizontalPodAutoscaler").find(|scaler| is_scaled(scaler));
+    let fewest = scaler.map(|scaler| at(scaler, "/spec/minReplicas").as_u64().unwrap_or(1));
+    match fewest {
         None => complain("nobody scales it"),
-        Some(scaler) if at(scaler, "/spec/minReplicas").as_u64() < Some(2) => {
-            complain("one replica may be all");
+        Some(0 | 1) => complain("one replica may be all"),
+        Some(_) => {}
+    }
+    let is_own = |pod: &Pod<'_>| pod.owner == title(deployment);
+    let is_selected = |object: &&Value| all.selected(at(object, "/spec/selector")).iter().any(is_own);
+    match all.of_kind("PodDisruptionBudget").find(is_selected) {
+        None => complain("all its pods may be evicted at once"),
+        Some(budget) if !allows_one(budget, fewest.unwrap_or_default()) => {
+            complain("a node with one of its pods can never be emptied");
         }
         Some(_) => {}
     }
-    let labels = at(deployment, "/spec/template/metadata/labels");
-    let is_kept = |budget: &Value| {
-        let selected = at(budget, "/spec/selector/matchLabels").as_object();
-        selected.is_some_and(|selector| selector.iter().all(|(key, value)| labels[key] == *value))
-    };
-    if !all.of_kind("PodDisruptionBudget").any(is_kept) {
-        complain("all its pods may be evicted at once");
-    }
     for place in ["topology.kubernetes.io/zone", "kubernetes.io/hostname"] {
-        let spreads = list(deployment, "/spec/template/spec/topologySpreadConstraints");
-        if !spreads.iter().any(|spread| spread["topologyKey"] == place) {
-            complain(&format!("all its pods may be in one {place}"));
+        let mut spreads = list(deployment, "/spec/template/spec/topologySpreadConstraints").iter();
+        match spreads.find(|spread| spread["topologyKey"] == place) {
+            None => complain(&format!("all its pods may be in one {place}")),
+            Some(spread) if spread["matchLabelKeys"] != json!(["pod-template-hash"]) => {
+                complain(&format!("its new pods are spread over {place} beside those that go"));
+            }
+            Some(_) => {}
         }
+    }
+    let is_found_by_name =
+        all.of_kind("Service").filter(is_selected).any(|it| it["spec"]["clusterIP"] == "None");
+    let settles = at(deployment, "/spec/minReadySeconds").as_u64().unwrap_or_default();
+    if is_found_by_name && settles <= DNS_CACHE_SECONDS {
+        complain("an old pod goes while DNS may not yet know the new one");
+    }
+}
+
+/// Whether a budget lets a pod go when there are as few as there may be.
+fn allows_one(budget: &Value, fewest: u64) -> bool {
+    match (budget["spec"]["maxUnavailable"].as_u64(), budget["spec"]["minAvailable"].as_u64()) {
+        (Some(most), None) => most > 0,
+        (None, Some(least)) => least < fewest,
+        _ => false,
     }
 }
 

@@ -71,6 +71,13 @@ const CONTROLS: &[Control] = &[
     ("Job/migrate", "MAIN/env/0/name", r#""DATABASE_URL""#, "DATABASE_URL is a secret, and stands"),
     ("Job/migrate", "MAIN/env", "", "DATABASE_URL is not set"),
     ("Job/migrate", "MAIN/args/0", r#""migrations""#, "there is no command"),
+    // postgres://u:p@h/d?sslmode=require
+    (
+        "Secret/database",
+        "/data/DATABASE_URL",
+        r#""cG9zdGdyZXM6Ly91OnBAaC9kP3NzbG1vZGU9cmVxdWlyZQ==""#,
+        "Job/migrate: DATABASE_URL believes any server",
+    ),
 ];
 
 #[test]

@@ -1,6 +1,8 @@
 //! Pods that may do more than they must.
 
-use super::{Control, are_found};
+use super::super::rules::complaints;
+use super::{Control, are_found, break_one};
+use crate::kubernetes::manifests::Tree;
 
 const CONTROLS: &[Control] = &[
     (
@@ -98,9 +100,51 @@ const CONTROLS: &[Control] = &[
     ("Deployment/gateway", "MAIN/resources/limits", "", "has no limits/memory"),
     ("Deployment/gateway", "MAIN/resources/requests/cpu", "", "has no requests/cpu"),
     ("Deployment/gateway", "MAIN/resources/limits/cpu", r#""1""#, "has a limit of CPU"),
+    ("ServiceAccount/gateway", "/kind", r#""RoleBinding""#, "nobody here talks to Kubernetes"),
+    ("ServiceAccount/gateway", "/kind", r#""ClusterRole""#, "nobody here talks to Kubernetes"),
+    (
+        "Deployment/identity-service",
+        "POD/volumes/1",
+        r#"{"name": "secrets", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}"#,
+        "the volume \"secrets\" is of a kind that is not allowed",
+    ),
+    (
+        "Deployment/identity-service",
+        "POD/volumes/0/secret/items",
+        r#"[{"key": "DATABASE_URL", "path": "DATABASE_URL", "mode": 511}]"#,
+        "a file of \"database\" has a mode of its own",
+    ),
+    (
+        "Deployment/gateway",
+        "MAIN/image",
+        r#""portcullis/gateway:0.1.0""#,
+        "is looked for where nobody has said",
+    ),
+    (
+        "Deployment/gateway",
+        "MAIN/image",
+        r#""localhost/portcullis/gateway:0.1.0""#,
+        "is pulled from where it is not",
+    ),
+    ("Deployment/gateway", "MAIN/imagePullPolicy", r#""Never""#, "is not pulled from where it is"),
+    (
+        "Deployment/gateway",
+        "MAIN/image",
+        r#""registry.example.com/portcullis/gateway@sha256:0123""#,
+        "is another image each day",
+    ),
 ];
 
 #[test]
 fn a_pod_that_may_do_more_than_it_must_is_found() {
     are_found("overlays/production", CONTROLS);
+}
+
+#[test]
+fn an_image_that_is_named_by_its_digest_is_accepted() {
+    let folder = "overlays/production";
+    let mut all = Tree::new().install(folder);
+    let image = r#""registry.example.com/portcullis/gateway@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#;
+    break_one(&mut all, &("Deployment/gateway", "MAIN/image", image, ""));
+    assert_eq!(complaints(folder, &all), Vec::<String>::new());
 }

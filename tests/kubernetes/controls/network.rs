@@ -38,6 +38,34 @@ const CONTROLS: &[Control] = &[
         "",
         "is not allowed: out: migrate -> k8s-app=kube-dns",
     ),
+    ("NetworkPolicy/http01-solver", "", "", "is not allowed: in: namespace traefik -> acme.cert-manager.io"),
+    // A label of another key means other pods.
+    (
+        "NetworkPolicy/gateway",
+        "/spec/egress/0/to/0/podSelector/matchLabels",
+        r#"{"kubernetes.io/metadata.name": "identity-service"}"#,
+        "is allowed: out: gateway -> kubernetes.io/metadata.name=identity-service",
+    ),
+    (
+        "NetworkPolicy/dns",
+        "/spec/podSelector/matchExpressions/0/key",
+        r#""app.kubernetes.io/name""#,
+        "is not allowed: out: gateway -> k8s-app=kube-dns",
+    ),
+    ("Service/gateway", "/spec/type", r#""LoadBalancer""#, "Service/gateway is open to the outside"),
+    ("Service/identity-service", "/spec/externalIPs", r#"["192.0.2.1"]"#, "is open to the outside"),
+    (
+        "Ingress/gateway",
+        "/spec/rules/0/http/paths/0/backend/service/name",
+        r#""identity-service""#,
+        "leads past the gateway",
+    ),
+    (
+        "Ingress/gateway",
+        "/spec/defaultBackend",
+        r#"{"service": {"name": "identity-service", "port": {"name": "grpc"}}}"#,
+        "leads past the gateway",
+    ),
 ];
 
 #[test]

@@ -86,6 +86,12 @@ const CONTROLS: &[Control] = &[
         "has no key \"URL\"",
     ),
     ("Deployment/gateway", "/metadata/name", r#""identity-service""#, "is there twice"),
+    (
+        "ConfigMap/gateway",
+        "/metadata/name",
+        r#""gateway""#,
+        "ConfigMap/gateway keeps its name when it changes",
+    ),
 ];
 
 #[test]
