@@ -54,7 +54,7 @@ async fn ask_from_the_start(
 #[tokio::test]
 async fn f26_a_gateway_that_starts_anew_knows_ten_thousand_ended_sessions_before_it_is_ready() {
     let (mut fleet, ended, kept) = with_ended(10_000).await;
-    for _ in 0..rounds(2, 10) {
+    for _ in 0..rounds(1, 10) {
         for number in 0..fleet.gateways.len() {
             let gateway = &mut fleet.gateways[number];
             gateway.kill();

@@ -117,7 +117,7 @@ async fn f23_control_a_rotation_that_drops_the_old_key_at_once_is_found_out() {
 #[tokio::test]
 async fn replicas_that_find_something_due_at_once_do_it_once() {
     let (fleet, _) = scene().await;
-    for _ in 0..rounds(2, 10) {
+    for _ in 0..rounds(1, 10) {
         let before = list(&fleet.identities[0]);
         age(&fleet.database, "next", "16 minutes").await;
         age(&fleet.database, "current", "91 days").await;
