@@ -33,8 +33,12 @@ impl Drain {
     ) {
         shutdown.await;
         self.0.store(true, Ordering::Relaxed);
-        tracing::info!(seconds = delay.as_secs(), "not ready any more, and still serving");
-        tokio::select! { () = tokio::time::sleep(delay) => {}, () = hurry => {} }
+        let wait = async {
+            tracing::info!(seconds = delay.as_secs(), "not ready any more, and still serving");
+            tokio::time::sleep(delay).await;
+        };
+        // In this order: whoever has read that may hurry us.
+        tokio::select! { biased; () = hurry => {}, () = wait => {} }
         tracing::info!("stopping: finishing what has begun");
     }
 }

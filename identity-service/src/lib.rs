@@ -98,8 +98,13 @@ pub async fn serve(
 ) -> Result<()> {
     let mut shutdown = Box::pin(shutdown);
     let delay = config.shutdown_delay;
+    let wait = async move {
+        info!(seconds = delay.as_secs(), "not serving: told to stop; whoever calls nevertheless is answered");
+        tokio::time::sleep(delay).await;
+    };
+    // In this order: whoever has read that may hurry us.
     let hurried = async move {
-        tokio::select! { () = tokio::time::sleep(delay) => {}, () = hurry => {} }
+        tokio::select! { biased; () = hurry => {}, () = wait => {} }
     };
     let mut app = tokio::select! {
         app = start(config) => app?,

@@ -87,7 +87,6 @@ pub async fn run(
             // It may be just about to say that we serve.
             let _ = watch.await;
             reporter.set_service_status("", ServingStatus::NotServing).await;
-            info!("not serving: told to stop; whoever calls nevertheless is answered");
             delay.await;
             app.feed.close();
             info!("stopping: calls under way may finish");

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 /// being worked at is a failure.
 #[derive(Clone)]
 pub struct Client {
-    ports: Arc<[u16]>,
+    ports: Arc<Mutex<Vec<u16>>>,
     idle: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -44,7 +44,12 @@ pub fn request(method: &str, path: &str, token: &str, body: &str) -> Arc<[u8]> {
 impl Client {
     /// A client of the gateways at these ports, each of which is asked only when those before it do not listen.
     pub fn new(ports: &[u16]) -> Self {
-        Self { ports: Arc::from(ports), idle: Arc::default() }
+        Self { ports: Arc::new(Mutex::new(ports.to_vec())), idle: Arc::default() }
+    }
+
+    /// From now on new connections go to these.
+    pub fn turn_to(&self, ports: &[u16]) {
+        *self.ports.lock().unwrap() = ports.to_vec();
     }
 
     /// Sends a request and reads its answer.
@@ -75,8 +80,9 @@ impl Client {
 
     async fn connect(&self) -> io::Result<TcpStream> {
         let mut outcome = Err(io::ErrorKind::NotFound.into());
-        for port in self.ports.iter() {
-            outcome = TcpStream::connect(("127.0.0.1", *port)).await;
+        let ports = self.ports.lock().unwrap().clone();
+        for port in ports {
+            outcome = TcpStream::connect(("127.0.0.1", port)).await;
             if outcome.is_ok() {
                 break;
             }

@@ -26,9 +26,9 @@ async fn a_gateway_that_stops_is_not_ready_at_once_and_answers_until_the_delay_i
     stack.gateway.signal("TERM");
     let asked = Instant::now();
     let not_ready = async || stack.gateway.command(&["healthcheck"]).is_err();
-    stack.gateway.until("not ready", Duration::from_secs(1), not_ready).await;
+    stack.gateway.until("not ready", Duration::from_secs(2), not_ready).await;
     assert_eq!(stack.gateway.command(&["healthcheck", "--live"]), Ok("live\n".to_owned()));
-    while asked.elapsed() < Duration::from_secs(2) {
+    while asked.elapsed() < Duration::from_secs(3) {
         for (path, token, status) in
             [("/users/me", token.as_str(), 200), ("/users/me", "", 401), ("/no", "", 404)]
         {
@@ -50,11 +50,11 @@ async fn an_identity_service_that_stops_does_not_serve_at_once_and_answers_until
     stack.identity.signal("TERM");
     let asked = Instant::now();
     let not_serving = async || !Rpc::is_serving(stack.identity.port).await;
-    stack.identity.until("not serving", Duration::from_secs(1), not_serving).await;
+    stack.identity.until("not serving", Duration::from_secs(2), not_serving).await;
     let said = stack.identity.command(&["healthcheck"]).expect_err("it does not serve");
     assert!(said.contains("it does not serve"), "{said}");
     assert_eq!(stack.identity.command(&["healthcheck", "--live"]), Ok("live\n".to_owned()));
-    while asked.elapsed() < Duration::from_secs(2) {
+    while asked.elapsed() < Duration::from_secs(3) {
         // The gateway has no other to ask; and the feed goes on, so that it need not.
         assert_eq!(stack.http().bare("GET", "/users/me", &token).await.status, 200);
         assert_eq!(stack.http().bare("GET", "/auth/check", &token).await.status, 204);

@@ -115,6 +115,10 @@ async fn control_what_the_version_before_would_miss_is_found_out() {
             "rows of users may not be deleted because of badges",
         ),
         (
+            "ALTER TABLE users ADD COLUMN nickname text CHECK (length(nickname) < 100)",
+            "users is read as a whole, and nobody can write meanwhile",
+        ),
+        (
             "ALTER TABLE sessions ADD COLUMN serial bigint GENERATED ALWAYS AS IDENTITY",
             "sessions is rewritten",
         ),

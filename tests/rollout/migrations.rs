@@ -44,20 +44,23 @@ pub async fn apply(database: &Database, migration: &Migration) {
     applied.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
-/// The same while others serve: it waits no longer for a lock than `migrate`, and is tried again.
-pub async fn apply_beside_others(database: &Database, migration: &Migration) {
+/// The same while others serve: it waits no longer for a lock than `migrate`, and is tried again. How often it was.
+pub async fn apply_beside_others(database: &Database, migration: &Migration) -> usize {
     let Migration { name, version, up } = migration;
     let sql = format!(
         "BEGIN; SET LOCAL lock_timeout = '200ms'; {up};
          INSERT INTO __diesel_schema_migrations (version) VALUES ('{version}'); COMMIT"
     );
     let client = database.connect().await;
+    let mut again = 0;
     while let Err(error) = client.batch_execute(&sql).await {
         let is_timeout = error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE);
         assert!(is_timeout, "{name}: {error}");
         client.batch_execute("ROLLBACK").await.unwrap();
         sleep(Duration::from_millis(500)).await;
+        again += 1;
     }
+    again
 }
 
 /// The versions that the database says it has.
@@ -165,6 +168,16 @@ impl Schema {
             .rules_not_in(next)
             .into_iter()
             .map(|(table, rule)| format!("{table} no longer refuses: {}", rule.definition));
+        let read = next.rules_not_in(self).into_iter().filter(|(_, Rule { definition, .. })| {
+            let is_checked = definition.contains(" CHECK (") || definition.contains(" FOREIGN KEY (");
+            is_checked && !definition.ends_with(" NOT VALID")
+        });
+        let read = read.map(|(table, rule)| {
+            format!(
+                "{table} is read as a whole, and nobody can write meanwhile, for want of NOT VALID: {}",
+                rule.definition
+            )
+        });
         let refused = next.rules_not_in(self).into_iter().filter(|(table, rule)| {
             let is_old = |column| self.columns.contains_key(&format!("{table}.{column}"));
             // An expression names no columns.
@@ -174,7 +187,7 @@ impl Schema {
             .map(|(table, rule)| format!("{table} may refuse what was good before: {}", rule.definition));
         let held = next.holds.difference(&self.holds).filter(|(table, _)| self.has_table(table));
         let held = held.map(|(table, by)| format!("rows of {table} may not be deleted because of {by}"));
-        gone.chain(missing).chain(refused).chain(allowed).chain(held).collect()
+        gone.chain(missing).chain(read).chain(refused).chain(allowed).chain(held).collect()
     }
 
     /// The rules that `other` has not, of the tables that both have.

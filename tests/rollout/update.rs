@@ -5,8 +5,9 @@
 //! In the long rounds the older version is the one before the newest migration, built from the history. In the short ones
 //! both have the same programs, and the schema is what changes: it gets all that an expanding migration may add.
 //!
-//! The clients are those of the harness, which go to another gateway when one does not listen, and forgive that a connection
-//! was closed while it was idle; those of F32 forgive nothing.
+//! A gateway gets no new connections for a moment before it is asked to stop, as `preStop` sees to it in a cluster: the older
+//! version may know no SHUTDOWN_DELAY_SECONDS. The clients forgive that a connection was closed while it was idle; those of
+//! F32 forgive nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use tokio::time::sleep;
 use super::expand::{CONTRACTS, EXPANDS, later};
 use super::{migrations, older};
 use crate::harness::{
-    Client, Database, Fleet, Http, PASSWORD, Plan, Process, Rpc, Sample, offer, programs, request, rounds,
-    urlencoded, with_token,
+    Client, Fleet, Http, PASSWORD, Plan, Process, Rpc, Sample, offer, programs, request, rounds, urlencoded,
+    with_token,
 };
 
 /// How many requests there are a second.
@@ -56,8 +57,18 @@ async fn replace(process: &mut Process, kind: Kind, version: &Path) {
     sleep(NOTICE).await;
 }
 
+/// Replaces the gateways, each of which gets no new connections meanwhile.
+async fn replace_gateways(fleet: &mut Fleet, halves: &Halves, version: &Path) {
+    for gateway in &mut fleet.gateways {
+        halves.go_without(gateway.port);
+        sleep(NOTICE).await;
+        replace(gateway, Kind::Gateway, version).await;
+        halves.go_to_all();
+    }
+}
+
 /// Replaces all processes, one after the other, identity-service first.
-async fn update(fleet: &mut Fleet, version: &Path) {
+async fn update(fleet: &mut Fleet, halves: &Halves, version: &Path) {
     for number in 0..fleet.identities.len() {
         replace(&mut fleet.identities[number], Kind::Identity, version).await;
         if number == 0 {
@@ -65,16 +76,12 @@ async fn update(fleet: &mut Fleet, version: &Path) {
             assert_each_sees_what_the_other_writes(fleet).await;
         }
     }
-    for gateway in &mut fleet.gateways {
-        replace(gateway, Kind::Gateway, version).await;
-    }
+    replace_gateways(fleet, halves, version).await;
 }
 
 /// The same the other way round.
-async fn take_back(fleet: &mut Fleet, version: &Path) {
-    for gateway in &mut fleet.gateways {
-        replace(gateway, Kind::Gateway, version).await;
-    }
+async fn take_back(fleet: &mut Fleet, halves: &Halves, version: &Path) {
+    replace_gateways(fleet, halves, version).await;
     for identity in &mut fleet.identities {
         replace(identity, Kind::Identity, version).await;
     }
@@ -132,9 +139,8 @@ impl Mix {
     }
 
     /// Goes on until it is over, half of it at each gateway: what became of each request.
-    async fn keep_asking(self, ports: Vec<u16>, is_over: Arc<AtomicBool>) -> Vec<Sample> {
-        let reversed: Vec<_> = ports.iter().rev().copied().collect();
-        let clients = [Client::new(&ports), Client::new(&reversed)];
+    async fn keep_asking(self, halves: Halves, is_over: Arc<AtomicBool>) -> Vec<Sample> {
+        let [one, other] = &halves.clients;
         let mut samples = Vec::new();
         for begun in (0..).step_by(RATE) {
             let half = |half: usize| {
@@ -143,8 +149,8 @@ impl Mix {
             };
             let (first, second) = (half(0), half(1));
             let (first, second) = tokio::join!(
-                offer(&clients[0], &first, first.len() as f64, A_SECOND),
-                offer(&clients[1], &second, second.len() as f64, A_SECOND),
+                offer(one, &first, first.len() as f64, A_SECOND),
+                offer(other, &second, second.len() as f64, A_SECOND),
             );
             samples.extend([first, second].concat());
             if is_over.load(Ordering::Relaxed) {
@@ -155,37 +161,61 @@ impl Mix {
     }
 }
 
+/// The clients of the two gateways, each of which goes to the other one when its own is away.
+#[derive(Clone)]
+struct Halves {
+    clients: [Client; 2],
+    ports: [u16; 2],
+}
+
+impl Halves {
+    fn of(fleet: &Fleet) -> Self {
+        let ports = [0, 1].map(|number: usize| fleet.gateways[number].port);
+        let halves = Self { clients: [Client::new(&ports), Client::new(&ports)], ports };
+        halves.go_to_all();
+        halves
+    }
+
+    fn go_to_all(&self) {
+        let [one, other] = self.ports;
+        self.clients[0].turn_to(&[one, other]);
+        self.clients[1].turn_to(&[other, one]);
+    }
+
+    fn go_without(&self, port: u16) {
+        let others: Vec<_> = self.ports.into_iter().filter(|other| *other != port).collect();
+        self.clients.iter().for_each(|client| client.turn_to(&others));
+    }
+}
+
 fn failed(samples: &[Sample]) -> Vec<&Sample> {
     samples.iter().filter(|sample| !sample.is(200) && !sample.is(201)).collect()
 }
 
-/// Somebody who has read users, and takes his time: no migration of theirs gets its lock meanwhile.
-async fn long_transaction(database: &Database) {
-    let reader = database.connect().await;
-    reader.batch_execute("BEGIN; SELECT count(*) FROM users").await.unwrap();
-    sleep(Duration::from_secs(rounds(2, 10))).await;
-    reader.batch_execute("COMMIT").await.unwrap();
-}
-
 /// Plays the whole story.
-async fn story(fleet: &mut Fleet, versions: &Versions, number: usize) {
+async fn story(fleet: &mut Fleet, halves: &Halves, versions: &Versions, number: usize) {
     // The migrations of the newer version; the second time there are none.
     let migrate = fleet.identities[0].command_from(&versions.new, &["migrate"]);
     println!("{}", migrate.expect("migrates beside those that serve"));
     let expand = later(&format!("2999010100{number:04}"), EXPANDS);
-    tokio::join!(
-        migrations::apply_beside_others(&fleet.database, &expand),
-        long_transaction(&fleet.database)
-    );
-    update(fleet, &versions.new).await;
-    take_back(fleet, &versions.old).await;
-    update(fleet, &versions.new).await;
+    // Somebody has read users, and takes his time: no migration of theirs gets its lock meanwhile.
+    let reader = fleet.database.connect().await;
+    reader.batch_execute("BEGIN; SELECT count(*) FROM users").await.unwrap();
+    let end_of_reading = async {
+        sleep(Duration::from_secs(rounds(2, 10))).await;
+        reader.batch_execute("COMMIT").await.unwrap();
+    };
+    let (again, ()) = tokio::join!(migrations::apply_beside_others(&fleet.database, &expand), end_of_reading);
+    assert!(again > 0, "the migration has not met who reads");
+    update(fleet, halves, &versions.new).await;
+    take_back(fleet, halves, &versions.old).await;
+    update(fleet, halves, &versions.new).await;
     let contract = later(&format!("2999010200{number:04}"), CONTRACTS);
     migrations::apply_beside_others(&fleet.database, &contract).await;
     sleep(NOTICE).await;
     // In the long rounds the next story begins with the older version.
     if rounds(false, true) {
-        take_back(fleet, &versions.old).await;
+        take_back(fleet, halves, &versions.old).await;
     }
 }
 
@@ -199,12 +229,12 @@ async fn fleet(version: &Path) -> Fleet {
 /// Updates under load until there were enough requests: what became of each.
 async fn play(versions: &Versions) -> Vec<Sample> {
     let mut fleet = fleet(&versions.old).await;
-    let ports: Vec<_> = fleet.gateways.iter().map(|gateway| gateway.port).collect();
-    let (mix, is_over) = (Mix::of(&Http::new(ports[0])).await, Arc::new(AtomicBool::new(false)));
-    let load = tokio::spawn(mix.keep_asking(ports, Arc::clone(&is_over)));
+    let halves = Halves::of(&fleet);
+    let (mix, is_over) = (Mix::of(&fleet.clients()[0]).await, Arc::new(AtomicBool::new(false)));
+    let load = tokio::spawn(mix.keep_asking(halves.clone(), Arc::clone(&is_over)));
     let (started, enough) = (Instant::now(), rounds(Duration::ZERO, Duration::from_secs(220)));
     for number in 0.. {
-        story(&mut fleet, versions, number).await;
+        story(&mut fleet, &halves, versions, number).await;
         if started.elapsed() > enough {
             break;
         }
@@ -232,11 +262,12 @@ async fn f34_an_update_with_a_migration_there_and_back_fails_no_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f34_control_a_migration_that_takes_away_too_early_is_found_out() {
     let fleet = fleet(&programs()).await;
-    let ports: Vec<_> = fleet.gateways.iter().map(|gateway| gateway.port).collect();
-    let (mix, is_over) = (Mix::of(&Http::new(ports[0])).await, Arc::new(AtomicBool::new(false)));
-    let load = tokio::spawn(mix.keep_asking(ports, Arc::clone(&is_over)));
+    let halves = Halves::of(&fleet);
+    let (mix, is_over) = (Mix::of(&fleet.clients()[0]).await, Arc::new(AtomicBool::new(false)));
+    let load = tokio::spawn(mix.keep_asking(halves.clone(), Arc::clone(&is_over)));
     let early = later("29990102000000", "ALTER TABLE users DROP COLUMN is_verified");
     migrations::apply_beside_others(&fleet.database, &early).await;
+    sleep(2 * A_SECOND).await;
     is_over.store(true, Ordering::Relaxed);
     let samples = load.await.unwrap();
     assert!(failed(&samples).len() > 20, "a column that they read has gone, and nobody has noticed");

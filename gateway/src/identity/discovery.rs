@@ -63,7 +63,7 @@ fn merge(replicas: &Replicas, found: Vec<io::Result<Vec<Url>>>) -> Arc<[Arc<Repl
             Ok(urls) => urls
                 .into_iter()
                 .map(|url| {
-                    let known = known.clone().find(|replica| *replica.url() == url);
+                    let known = before.iter().find(|replica| *replica.url() == url);
                     known.map_or_else(|| Arc::new(Replica::new(name.clone(), url)), Arc::clone)
                 })
                 .collect(),

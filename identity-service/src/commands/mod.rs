@@ -26,7 +26,7 @@ pub enum Command {
     #[command(after_help = config::help())]
     Serve,
     /// Bring the database up to date, and say what was done
-    #[command(after_help = DATABASE_HELP)]
+    #[command(after_help = MIGRATE_HELP)]
     Migrate,
     /// Create, list and change users, on the machine of the service
     #[command(subcommand)]
@@ -50,6 +50,9 @@ pub enum Command {
 
 /// What a command that only needs the database says of the environment.
 const DATABASE_HELP: &str = "Environment: DATABASE_URL or DATABASE_URL_FILE names the database; `identity-service --help` lists all variables.";
+
+/// The same of what also writes a log.
+const MIGRATE_HELP: &str = "Environment: DATABASE_URL or DATABASE_URL_FILE names the database, LOG and LOG_FORMAT say what is logged; `identity-service --help` lists all variables.";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
