@@ -17,10 +17,8 @@ use crate::error::{Error, Result};
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// Migrations may take long, but whoever comes after one that waits for a lock waits with it: so for much less than the
-/// second that those have.
-const LOCK_TIMEOUT: &str = "200ms";
-/// Every tenth time a little longer: autovacuum gives way only to who has waited for `deadlock_timeout`, a second.
-const LONG_LOCK_TIMEOUT: &str = "1200ms";
+/// second that those have. Autovacuum gives way only to who waits for a second (`deadlock_timeout`), so it is waited for.
+const SETUP: &str = "SET statement_timeout = 0; SET lock_timeout = '200ms'; SET timezone = 'UTC'";
 /// The advisory lock of whoever migrates; "portcull" in ASCII.
 const LOCK: i64 = 0x706f_7274_6375_6c6c;
 /// How long to wait for another process that migrates.
@@ -41,10 +39,8 @@ struct Failed {
 pub(super) async fn run(opener: &Opener) -> Result<Vec<String>> {
     let mut applied = Vec::new();
     let mut failing: Option<(String, Instant)> = None;
-    for number in 1_u64.. {
-        let lock_timeout = if number.is_multiple_of(10) { LONG_LOCK_TIMEOUT } else { LOCK_TIMEOUT };
-        let failed = apply_all(opener, lock_timeout, &mut applied).await?;
-        let Some(Failed { name, cause }) = failed else { break };
+    loop {
+        let Some(Failed { name, cause }) = apply_all(opener, &mut applied).await? else { return Ok(applied) };
         let since =
             failing.filter(|(before, _)| *before == name).map_or_else(Instant::now, |(_, since)| since);
         if since.elapsed() > PATIENCE {
@@ -53,14 +49,11 @@ pub(super) async fn run(opener: &Opener) -> Result<Vec<String>> {
         warn!(migration = name, %cause, "a migration could not be applied, and is tried again");
         failing = Some((name, since));
     }
-    Ok(applied)
 }
 
 /// The same once, as far as it goes. Each is a transaction, and so it is there as a whole or not at all.
-async fn apply_all(opener: &Opener, lock_timeout: &str, applied: &mut Vec<String>) -> Result<Option<Failed>> {
-    let setup =
-        format!("SET statement_timeout = 0; SET lock_timeout = '{lock_timeout}'; SET timezone = 'UTC'");
-    let mut connection = opener.open(&setup).await?;
+async fn apply_all(opener: &Opener, applied: &mut Vec<String>) -> Result<Option<Failed>> {
+    let mut connection = opener.open(SETUP).await?;
     take_lock(&mut connection).await?;
     // The lock goes with the connection, whichever way this ends.
     let mut harness = AsyncMigrationHarness::new(connection);
