@@ -1,5 +1,8 @@
 //! The typed client of identity-service. Nothing but this module knows gRPC.
 //!
+//! [`discovery`] finds the replicas, [`replicas`] says which of them is asked, `call` makes one call, [`watch`] follows the
+//! trust feed.
+//!
 //! Every call has a deadline. A call is made again, once, if it never reached identity-service, or if its answer was
 //! lost and twice is the same as once: a read, a refresh, the use of an end token, and a registration, whose id is chosen
 //! here. Any other write whose answer was lost may have happened, and is not repeated.
